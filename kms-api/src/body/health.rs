@@ -1,0 +1,147 @@
+//! Body of `/health`: what an operator's monitoring reads. Open to everyone, so it names no person,
+//! bureau or batch.
+
+use kms_core::digest::Digest;
+use kms_core::id::{Origin, RegionCode};
+use serde::{Deserialize, Serialize};
+
+use crate::text::Text;
+
+/// Answer of `GET /health`: 200 when everything works, else 503 with the same body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// Everything taken together.
+    pub status: Overall,
+    /// Name of the instance.
+    pub origin: Text<Origin>,
+    /// `national` or `provincial`.
+    pub level: String,
+    /// Its region.
+    pub region: Text<RegionCode>,
+    /// `production` or `test`.
+    pub environment: String,
+    /// Was the genesis ceremony held?
+    pub founded: bool,
+    /// Version of the program.
+    pub build: String,
+    /// The database.
+    pub database: DatabaseHealth,
+    /// The key log.
+    pub log: LogHealth,
+    /// The HSM.
+    pub hsm: HsmHealth,
+    /// The batch engine.
+    pub engine: EngineHealth,
+}
+
+/// Everything taken together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overall {
+    /// All parts work.
+    Ok,
+    /// Some part does not; reading still works.
+    Degraded,
+}
+
+/// The database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseHealth {
+    /// Does it answer?
+    pub ok: bool,
+    /// Which kind: `sqlite`.
+    pub kind: String,
+}
+
+/// The key log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogHealth {
+    /// Entries.
+    pub size: u64,
+    /// Root over them.
+    pub root: Text<Digest>,
+    /// Entries covered by the latest signed checkpoint.
+    pub checkpoint_size: u64,
+}
+
+/// The HSM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HsmHealth {
+    /// Does it work?
+    pub state: HsmState,
+    /// Serial number, when it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// Token label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Name of the vendor map.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub map: Option<String>,
+    /// State of the user PIN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_pin: Option<PinStateName>,
+    /// The failed call and its code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Does the HSM work?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HsmState {
+    /// Yes.
+    Ok,
+    /// It does not accept the PIN, or one more failure locks it.
+    Pin,
+    /// A production instance does not work on it.
+    SoftwareToken,
+    /// It does not answer.
+    Unavailable,
+}
+
+/// State of a PIN as the token's flags tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PinStateName {
+    /// At least one failed attempt since the last good one.
+    CountLow,
+    /// One more failure locks the PIN.
+    FinalTry,
+    /// No failed attempt is outstanding.
+    Good,
+    /// Only the security officer can reset it.
+    Locked,
+}
+
+/// The batch engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineHealth {
+    /// What it does.
+    pub state: EngineState,
+    /// Why it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What the engine does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineState {
+    /// Nothing to do.
+    Idle,
+    /// A fault that needs people; the error says which.
+    Stopped,
+    /// For the HSM or the disk to come back.
+    Waiting,
+    /// Making chunks.
+    Working,
+}
