@@ -1,0 +1,468 @@
+//! The ceremony plan: exactly what officers read and sign.
+//!
+//! A plan is DER; its SM3 is its id. Everything an effect needs, the CKA_IDs of new objects included, stands in the
+//! plan, so an effect is a function of bytes that a quorum signed (I2) and can be repeated under the
+//! same ids after a crash. Source of the layout: `docs/formats.md` §3.
+//!
+//! Stored format: changing a type here needs a new label.
+
+use der::asn1::OctetString;
+use der::{Choice, Enumerated, Sequence};
+
+use crate::digest::Digest;
+use crate::encoding::{self, Document, EncodingError};
+use crate::id::{Actor, BatchId, BureauId, Nonce, ObjectId, Origin, PersonId, PlanId, ProfileId, RegionCode};
+use crate::policy::Operation;
+use crate::ports::Custody;
+use crate::secret::Kcv;
+use crate::sm2::PublicKey;
+
+/// What an instance was founded as, for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumerated)]
+#[repr(u8)]
+pub enum Environment {
+    /// Real cards. Software tokens and test conveniences are refused.
+    Production = 0,
+    /// Everything else.
+    Test = 1,
+}
+
+/// Level of an instance in the key hierarchy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumerated)]
+#[repr(u8)]
+pub enum Level {
+    /// Holds the national roots.
+    National = 0,
+    /// Holds masters diversified for one province.
+    Provincial = 1,
+}
+
+/// Role of a person; mutually exclusive (三员分立).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumerated)]
+#[repr(u8)]
+pub enum Role {
+    /// System administrator (系统管理员): installs, starts, watches; no key power.
+    System = 0,
+    /// Security officer (安全管理员/密钥管理员): proposes and approves ceremonies.
+    Security = 1,
+    /// Auditor (审计员): reads everything, changes nothing.
+    Audit = 2,
+}
+
+/// One person of the roster with the SM2 key that speaks for them.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct Person {
+    /// Who.
+    pub id: PersonId,
+    /// As printed in reports.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// Their signing key.
+    pub key: PublicKey,
+}
+
+/// How many approvals one operation needs.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct QuorumRule {
+    /// Operation by its policy name.
+    pub operation: String,
+    /// M: distinct persons, the requester not among them.
+    pub approvals: u8,
+    /// Longest life of a plan in milliseconds.
+    pub validity_ms: u64,
+    /// Most log entries between opening and effect.
+    pub max_log_span: u64,
+}
+
+/// First step of a genesis plan: what this instance is and who runs it.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct FoundInstance {
+    /// National or provincial.
+    pub level: Level,
+    /// `000000` for the nation.
+    pub region: RegionCode,
+    /// SM3 of the policy file the rules were read from.
+    pub policy: Digest,
+    /// Quorum rules, sorted by operation name.
+    pub rules: Vec<QuorumRule>,
+    /// Largest batch in cards.
+    pub cards_max: u32,
+    /// Cards per chunk.
+    pub chunk_cards: u32,
+    /// Founding roster, sorted by id.
+    pub people: Vec<Person>,
+}
+
+/// Second step of a genesis plan: the instance's own keys, one purpose each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Sequence)]
+pub struct CreateInstanceKeys {
+    /// Signs checkpoints.
+    pub log: ObjectId,
+    /// Signs manifests, sealed keys, receipts.
+    pub instance: ObjectId,
+    /// Unwraps masters sealed to this HSM.
+    pub import: ObjectId,
+    /// Unwraps root components.
+    pub component_import: ObjectId,
+    /// HMAC-SM3 key of the card index.
+    pub index: ObjectId,
+    /// Protects card lists at rest.
+    pub storage: ObjectId,
+}
+
+/// One master key of a profile and the object that holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct MasterEntry {
+    /// Key name of the profile, such as `RK1_DF01`.
+    pub name: String,
+    /// Key group (密钥组), from 1.
+    pub group: u8,
+    /// Version of this master, from 1.
+    pub version: u16,
+    /// CKA_ID of the object in this instance's HSM.
+    pub id: ObjectId,
+    /// Check value, once it is known.
+    #[asn1(context_specific = "0", optional = "true")]
+    pub kcv: Option<Kcv>,
+}
+
+impl MasterEntry {
+    /// `name/group/version`: label of the object, name in reports.
+    pub fn title(&self) -> String {
+        format!("{}/{}/{}", self.name, self.group, self.version)
+    }
+}
+
+/// A custodian of a root component (领导卡 holder) and the check value of the component.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct Custodian {
+    /// Who holds it.
+    pub person: PersonId,
+    /// Check value of the component, compared inside the HSM.
+    pub kcv: Kcv,
+}
+
+/// Makes the national masters of a profile.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct CreateMasters {
+    /// Profile name.
+    pub profile_id: ProfileId,
+    /// SM3 of the profile file.
+    pub profile: Digest,
+    /// Empty: every master is generated in the HSM. Otherwise the seed is combined from these.
+    pub custodians: Vec<Custodian>,
+    /// Whether the masters may leave wrapped, ever.
+    pub transferable: bool,
+    /// The masters, in profile order; no check values yet.
+    pub masters: Vec<MasterEntry>,
+}
+
+impl CreateMasters {
+    /// Custody in the port's words.
+    pub fn custody(&self) -> Custody {
+        custody(self.transferable)
+    }
+}
+
+/// Pins a province: its instance and log keys, its HSM key TRUSTED in our HSM.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct TrustProvince {
+    /// The province's code.
+    pub region: RegionCode,
+    /// Its signed trust anchor, whole.
+    pub anchor: OctetString,
+    /// CKA_ID of the recipient object to be made by the security officer.
+    pub recipient: ObjectId,
+}
+
+/// Diversifies every master for a province and seals the results to its HSM.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct SealMasters {
+    /// For which province.
+    pub region: RegionCode,
+    /// Profile name.
+    pub profile_id: ProfileId,
+    /// SM3 of the profile file.
+    pub profile: Digest,
+    /// The province's key in our HSM.
+    pub recipient: ObjectId,
+    /// National masters with their check values, in profile order.
+    pub masters: Vec<MasterEntry>,
+}
+
+/// Pins the nation at a province.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct TrustNation {
+    /// The nation's signed trust anchor, whole.
+    pub anchor: OctetString,
+}
+
+/// Imports provincial masters from a sealed set.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct ImportMasters {
+    /// Profile name.
+    pub profile_id: ProfileId,
+    /// SM3 of the profile file.
+    pub profile: Digest,
+    /// SM3 of the signed sealed-key set.
+    pub sealed: Digest,
+    /// Whether the masters may leave wrapped again, ever.
+    pub transferable: bool,
+    /// The masters with the check values they must show.
+    pub masters: Vec<MasterEntry>,
+}
+
+impl ImportMasters {
+    /// Custody in the port's words.
+    pub fn custody(&self) -> Custody {
+        custody(self.transferable)
+    }
+}
+
+/// Registers a bureau: its HSM key and a fresh transport key, both TRUSTED by the security officer.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct TrustBureau {
+    /// The bureau.
+    pub bureau: BureauId,
+    /// Its signed application, whole: certificates and HSM key.
+    pub application: OctetString,
+    /// CKA_ID of its public key in our HSM.
+    pub recipient: ObjectId,
+    /// CKA_ID of the transport key.
+    pub kek: ObjectId,
+    /// No batch is authorised after this time.
+    pub valid_until_ms: u64,
+}
+
+/// Seals the bureau's transport key to the bureau's HSM key.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct SealTransportKey {
+    /// The bureau.
+    pub bureau: BureauId,
+    /// CKA_ID of its public key in our HSM.
+    pub recipient: ObjectId,
+    /// CKA_ID of the transport key.
+    pub kek: ObjectId,
+}
+
+/// Issues the card keys of one batch to one bureau.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct IssueBatch {
+    /// The batch, as the bureau named it.
+    pub batch: BatchId,
+    /// Per-bureau counter, from 1, without gaps among authorised plans.
+    pub counter: u64,
+    /// For whom.
+    pub bureau: BureauId,
+    /// SM3 of the bureau's signed request.
+    pub request: Digest,
+    /// Profile name.
+    pub profile_id: ProfileId,
+    /// SM3 of the profile file.
+    pub profile: Digest,
+    /// Cards in the list.
+    pub cards: u32,
+    /// Replacement cards (补卡) among them.
+    pub replacements: u32,
+    /// Salted commitment to the card list.
+    pub list: Digest,
+    /// Cards per chunk.
+    pub chunk_cards: u32,
+    /// Transport key.
+    pub kek: ObjectId,
+    /// Its check value.
+    pub kek_kcv: Kcv,
+}
+
+/// One effect of a plan. Steps run in order, each with its own INTENT and OUTCOME.
+#[derive(Clone, Debug, PartialEq, Eq, Choice)]
+pub enum Step {
+    /// Found the instance.
+    #[asn1(context_specific = "0", constructed = "true", tag_mode = "EXPLICIT")]
+    FoundInstance(FoundInstance),
+    /// Make its own keys.
+    #[asn1(context_specific = "1", constructed = "true", tag_mode = "EXPLICIT")]
+    CreateInstanceKeys(CreateInstanceKeys),
+    /// Make national masters.
+    #[asn1(context_specific = "2", constructed = "true", tag_mode = "EXPLICIT")]
+    CreateMasters(CreateMasters),
+    /// Pin a province (security officer).
+    #[asn1(context_specific = "3", constructed = "true", tag_mode = "EXPLICIT")]
+    TrustProvince(TrustProvince),
+    /// Seal masters for a province.
+    #[asn1(context_specific = "4", constructed = "true", tag_mode = "EXPLICIT")]
+    SealMasters(SealMasters),
+    /// Pin the nation.
+    #[asn1(context_specific = "5", constructed = "true", tag_mode = "EXPLICIT")]
+    TrustNation(TrustNation),
+    /// Import masters.
+    #[asn1(context_specific = "6", constructed = "true", tag_mode = "EXPLICIT")]
+    ImportMasters(ImportMasters),
+    /// Trust a bureau's key, make its transport key (security officer).
+    #[asn1(context_specific = "7", constructed = "true", tag_mode = "EXPLICIT")]
+    TrustBureau(TrustBureau),
+    /// Seal the transport key to the bureau.
+    #[asn1(context_specific = "8", constructed = "true", tag_mode = "EXPLICIT")]
+    SealTransportKey(SealTransportKey),
+    /// Issue a batch.
+    #[asn1(context_specific = "9", constructed = "true", tag_mode = "EXPLICIT")]
+    IssueBatch(IssueBatch),
+}
+
+impl Step {
+    /// Short name for logs and progress.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::FoundInstance(_) => "found-instance",
+            Self::CreateInstanceKeys(_) => "create-instance-keys",
+            Self::CreateMasters(_) => "create-masters",
+            Self::TrustProvince(_) => "trust-province",
+            Self::SealMasters(_) => "seal-masters",
+            Self::TrustNation(_) => "trust-nation",
+            Self::ImportMasters(_) => "import-masters",
+            Self::TrustBureau(_) => "trust-bureau",
+            Self::SealTransportKey(_) => "seal-transport-key",
+            Self::IssueBatch(_) => "issue-batch",
+        }
+    }
+
+    /// Does a security officer's own session make the effect (rather than the server's worker)?
+    pub fn needs_security_officer(&self) -> bool {
+        matches!(self, Self::TrustProvince(_) | Self::TrustBureau(_))
+    }
+}
+
+/// A ceremony plan (`KMS-CEREMONY-PLAN/1`).
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct Plan {
+    /// Always [`Plan::LABEL`](Document::LABEL).
+    pub label: String,
+    /// Log of the instance it is for.
+    pub origin: Origin,
+    /// Production or test.
+    pub environment: Environment,
+    /// Makes equal plans distinct.
+    pub nonce: Nonce,
+    /// Who asked; their approval never counts.
+    pub requester: Actor,
+    /// Roster and policy epoch it was opened under.
+    pub policy_epoch: u64,
+    /// M when it was opened; never below 2.
+    pub approvals: u8,
+    /// Log size when it was opened.
+    pub opened_size: u64,
+    /// Log root at that size.
+    pub opened_root: Digest,
+    /// Not valid before (ms since 1970, database clock).
+    pub not_before_ms: u64,
+    /// Not valid at or after.
+    pub expires_ms: u64,
+    /// Most log entries between opening and effect.
+    pub max_log_span: u64,
+    /// HSM the effects happen in.
+    pub hsm_serial: String,
+    /// The effects, in order.
+    pub steps: Vec<Step>,
+    /// SM3 of the ceremony script's text, if one is followed.
+    #[asn1(context_specific = "0", optional = "true")]
+    pub script: Option<Digest>,
+    /// The plan this one resumes.
+    #[asn1(context_specific = "1", optional = "true")]
+    pub parent: Option<PlanId>,
+}
+
+impl Document for Plan {
+    const LABEL: &'static str = "KMS-CEREMONY-PLAN/1";
+    const BYTES_MAX: usize = 256 * 1024;
+    fn label(&self) -> &str {
+        &self.label
+    }
+}
+
+/// Why a decoded plan is not a plan of any known operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the steps of this plan ({steps} of them) form no known operation")]
+pub struct UnknownShape {
+    /// Number of steps found.
+    pub steps: usize,
+}
+
+impl Plan {
+    /// The plan's id: SM3 of its DER bytes.
+    pub fn id(&self) -> Result<PlanId, EncodingError> {
+        Ok(PlanId(Digest::of(&encoding::encode(self)?)))
+    }
+
+    /// Which operation these steps are. Each operation is exactly one sequence of steps.
+    pub fn operation(&self) -> Result<Operation, UnknownShape> {
+        match self.steps.as_slice() {
+            [Step::FoundInstance(_), Step::CreateInstanceKeys(_)] => Ok(Operation::Genesis),
+            [Step::CreateMasters(_)] => Ok(Operation::CreateRoots),
+            [Step::TrustProvince(_)] => Ok(Operation::PairProvince),
+            [Step::SealMasters(_)] => Ok(Operation::DeriveProvince),
+            [Step::TrustNation(_)] => Ok(Operation::PairNation),
+            [Step::ImportMasters(_)] => Ok(Operation::ImportMasters),
+            [Step::TrustBureau(_), Step::SealTransportKey(_)] => Ok(Operation::RegisterBureau),
+            [Step::IssueBatch(_)] => Ok(Operation::AuthoriseBatch),
+            steps => Err(UnknownShape { steps: steps.len() }),
+        }
+    }
+
+    /// The founding step, when this is a genesis plan.
+    pub fn founding(&self) -> Option<&FoundInstance> {
+        match self.steps.first() {
+            Some(Step::FoundInstance(found)) => Some(found),
+            _ => None,
+        }
+    }
+
+    /// The batch step, when this plan issues a batch.
+    pub fn batch(&self) -> Option<&IssueBatch> {
+        match self.steps.as_slice() {
+            [Step::IssueBatch(issue)] => Some(issue),
+            _ => None,
+        }
+    }
+}
+
+/// What an officer decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumerated)]
+#[repr(u8)]
+pub enum Decision {
+    /// Go ahead.
+    Approve = 0,
+    /// Stop: one rejection ends the ceremony.
+    Reject = 1,
+}
+
+/// An officer's decision on exactly one plan (`KMS-APPROVE/1`, SIGNED by the officer).
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct Approval {
+    /// Always [`Approval::LABEL`](Document::LABEL).
+    pub label: String,
+    /// Log of the instance.
+    pub origin: Origin,
+    /// The plan.
+    pub plan: PlanId,
+    /// Who decides.
+    pub officer: PersonId,
+    /// In which role.
+    pub role: Role,
+    /// What they decide.
+    pub decision: Decision,
+    /// The officer's own clock in milliseconds: orders their decisions; evidence, not authority.
+    pub sequence: u64,
+}
+
+impl Document for Approval {
+    const LABEL: &'static str = "KMS-APPROVE/1";
+    const BYTES_MAX: usize = 2048;
+    fn label(&self) -> &str {
+        &self.label
+    }
+}
+
+fn custody(transferable: bool) -> Custody {
+    if transferable { Custody::Transferable } else { Custody::Local }
+}

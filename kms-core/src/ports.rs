@@ -1,0 +1,275 @@
+//! What the domain asks of the outside: the HSM, in the domain's words.
+//!
+//! No slots, handles, CK_RV, sessions or PINs appear here; an adapter is already bound to one token
+//! (or to a pool of tokens that hold the same masters). Every method that makes something lasting
+//! takes the [`ObjectId`]s beforehand and is idempotent under them: an object that already exists
+//! under its id with the right attributes is adopted, a wrong one is an error, never overwritten.
+//! That is what lets a caller record the intent first and repeat after a crash.
+
+use thiserror::Error;
+
+use crate::id::ObjectId;
+use crate::secret::Kcv;
+use crate::sm2::{PublicKey, Signature};
+
+/// Bytes of a 16-byte card key wrapped after RFC 3394.
+pub const WRAPPED_KEY_BYTES: usize = 24;
+
+/// What the caller may do about a failed HSM call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultClass {
+    /// The token said no (attributes, mechanism, template): a configuration fault. Stop.
+    Refused,
+    /// Session or device lost: a repeat of the same request may succeed.
+    Retryable,
+    /// Unknown whether it happened: look up by id before anything else.
+    Indeterminate,
+    /// The token, module or worker is gone; later calls fail too until somebody repairs it.
+    Broken,
+    /// The PIN was wrong or is locked. Never retried.
+    Pin,
+}
+
+/// A failed HSM call: which call, what it returned, what that means.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("HSM: {function} failed with {code}{}", detail.as_ref().map(|d| format!(" ({d})")).unwrap_or_default())]
+pub struct HsmError {
+    /// What the caller may do.
+    pub class: FaultClass,
+    /// The PKCS#11 function, or the worker's own step, that failed.
+    pub function: String,
+    /// The return value by name, such as `CKR_KEY_UNEXTRACTABLE`, or the worker's own code.
+    pub code: String,
+    /// Which object or attribute, and what to do next; never a secret.
+    pub detail: Option<String>,
+}
+
+/// Result of an HSM call.
+pub type HsmResult<T> = Result<T, HsmError>;
+
+/// State of a PIN as the token's flags tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinState {
+    /// No failed attempt is outstanding.
+    Good,
+    /// At least one failed attempt since the last good one.
+    CountLow,
+    /// One more failure locks the PIN.
+    FinalTry,
+    /// Locked: only the security officer can reset it.
+    Locked,
+}
+
+/// What a token says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenStatus {
+    /// Token label.
+    pub label: String,
+    /// Manufacturer's name.
+    pub manufacturer: String,
+    /// Token model.
+    pub model: String,
+    /// Serial number: how the KMS names the HSM.
+    pub serial: String,
+    /// Name of the vendor map in use.
+    pub map: String,
+    /// State of the user PIN.
+    pub user_pin: PinState,
+}
+
+/// CKA_IDs of the keys every instance owns (one purpose each), chosen before they are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstanceKeyIds {
+    /// LOG KEY: SM2, signs checkpoints only.
+    pub log: ObjectId,
+    /// INSTANCE KEY: SM2, signs manifests, sealed keys, receipts.
+    pub instance: ObjectId,
+    /// IMPORT KEY: SM2 pair whose private half unwraps masters sealed to this HSM.
+    pub import: ObjectId,
+    /// COMPONENT IMPORT KEY: SM2 pair whose private half unwraps root components.
+    pub component_import: ObjectId,
+    /// INDEX KEY: HMAC-SM3, makes the keyed card index.
+    pub index: ObjectId,
+    /// STORAGE KEY: SM4, protects card lists at rest.
+    pub storage: ObjectId,
+}
+
+/// Public halves of the instance's SM2 keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstancePublicKeys {
+    /// Public half of LOG KEY.
+    pub log: PublicKey,
+    /// Public half of INSTANCE KEY.
+    pub instance: PublicKey,
+    /// Public half of IMPORT KEY.
+    pub import: PublicKey,
+    /// Public half of COMPONENT IMPORT KEY.
+    pub component_import: PublicKey,
+}
+
+/// Whether a master may ever leave its HSM wrapped (decided at generation, irreversible).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Custody {
+    /// CKA_EXTRACTABLE = false: dies with its HSM.
+    Local,
+    /// Wrappable, but only under a TRUSTED key: backup, SAM loading, hand-over.
+    Transferable,
+}
+
+/// One master to be made: its CKA_ID and label (`RK1_DF01/2/1` = name/group/version).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MasterSpec {
+    /// CKA_ID of the new object.
+    pub id: ObjectId,
+    /// CKA_LABEL, for people reading the token.
+    pub label: String,
+    /// May it leave wrapped.
+    pub custody: Custody,
+}
+
+/// A root component sealed to COMPONENT IMPORT KEY by its custodian.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedComponent {
+    /// GM/T 0009 SM2Cipher of the 16 bytes.
+    pub ciphertext: Vec<u8>,
+    /// Check value the custodian declared; compared inside the HSM before use.
+    pub kcv: Kcv,
+}
+
+/// A key sealed to a recipient's SM2 key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedMaster {
+    /// GM/T 0009 SM2Cipher (DER).
+    pub ciphertext: Vec<u8>,
+    /// Check value of the key inside.
+    pub kcv: Kcv,
+}
+
+/// Order for one chunk: every card factor diversifies every master, wrapped under one KEK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkOrder {
+    /// The bureau's transport key.
+    pub kek: ObjectId,
+    /// Masters in slot order, with whether the package carries a check value for that slot.
+    pub masters: Vec<(ObjectId, bool)>,
+    /// One diversification block per card (`F ‖ ~F` or a raw block).
+    pub blocks: Vec<[u8; 16]>,
+}
+
+/// One wrapped card key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// RFC 3394 blob.
+    pub wrapped: [u8; WRAPPED_KEY_BYTES],
+    /// Check value where the profile puts one into the package.
+    pub kcv: Option<Kcv>,
+}
+
+/// A trusted key as found in the token after a security officer's session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrustedObject {
+    /// Nothing under this id.
+    Absent,
+    /// Exactly one object with the attributes of its template.
+    Present {
+        /// Public value, for a RECIPIENT.
+        public_key: Option<PublicKey>,
+        /// Check value, for a transport key.
+        kcv: Option<Kcv>,
+    },
+}
+
+/// Which template a trusted object must match (hsm templates RECIPIENT and BUREAU KEK).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrustedRole {
+    /// Public SM2 key of a bureau or province: WRAP only, TRUSTED.
+    Recipient,
+    /// Symmetric transport key (KEK): WRAP only, TRUSTED.
+    TransportKey,
+}
+
+/// Largest log head record kept in the token, in bytes.
+pub const LOG_HEAD_BYTES_MAX: usize = 1024;
+
+/// The HSM of an instance, runtime and ceremony duties (user login). Implementations are thread-safe.
+pub trait Hsm: Send + Sync {
+    /// Token identity and PIN state; also the health check. Does not log in when the PIN is not good.
+    fn status(&self) -> HsmResult<TokenStatus>;
+    /// Random bytes from the token; at most 64 KiB a call.
+    fn random(&self, count: usize) -> HsmResult<Vec<u8>>;
+    /// Makes (or adopts) the instance's own keys.
+    fn create_instance_keys(&self, ids: &InstanceKeyIds) -> HsmResult<InstancePublicKeys>;
+    /// SM2 signature over the 32-byte value `e = SM3(Z ‖ M)` ([`PublicKey::digest_for_signing`]).
+    fn sign(&self, key: ObjectId, e: &[u8; 32]) -> HsmResult<Signature>;
+    /// Generates (or adopts) masters; answers their check values in order.
+    fn generate_masters(&self, masters: &[MasterSpec]) -> HsmResult<Vec<Kcv>>;
+    /// Combines components to a seed inside the HSM, diversifies every master from it with its
+    /// 16-byte block, destroys seed and components. Answers (seed check value, master check values).
+    /// `KCV_MISMATCH` (class Refused) names the first component whose check value differs.
+    fn masters_from_components(
+        &self,
+        component_import: ObjectId,
+        components: &[SealedComponent],
+        masters: &[(MasterSpec, [u8; 16])],
+    ) -> HsmResult<(Kcv, Vec<Kcv>)>;
+    /// Diversifies each master by `block` and seals the child to the trusted recipient key.
+    fn seal_diversified(&self, masters: &[ObjectId], block: &[u8; 16], recipient: ObjectId) -> HsmResult<Vec<SealedMaster>>;
+    /// Unwraps masters sealed to IMPORT KEY (or adopts them); a check value that differs aborts all.
+    fn import_masters(&self, import: ObjectId, masters: &[(MasterSpec, SealedMaster)]) -> HsmResult<Vec<Kcv>>;
+    /// Looks up what a security officer's session made, and compares every attribute with the template.
+    fn trusted_object(&self, id: ObjectId, role: TrustedRole) -> HsmResult<TrustedObject>;
+    /// Seals a transport key to a trusted recipient key.
+    fn seal_transport_key(&self, kek: ObjectId, recipient: ObjectId) -> HsmResult<SealedMaster>;
+    /// Diversifies and wraps a chunk: for each block, one key per master, in order. Nothing lasting is made.
+    fn issue_chunk(&self, order: &ChunkOrder) -> HsmResult<Vec<Vec<WrappedKey>>>;
+    /// HMAC-SM3 of each value under INDEX KEY.
+    fn card_index(&self, index: ObjectId, values: &[Vec<u8>]) -> HsmResult<Vec<[u8; 32]>>;
+    /// Encrypts for storage: SM4-GCM under STORAGE KEY with a fresh nonce; the answer carries nonce and tag.
+    fn protect(&self, storage: ObjectId, plaintext: &[u8], context: &[u8]) -> HsmResult<Vec<u8>>;
+    /// Opens what [`Hsm::protect`] made under the same context; damage is `Refused`.
+    fn unprotect(&self, storage: ObjectId, protected: &[u8], context: &[u8]) -> HsmResult<Vec<u8>>;
+    /// Reads the log head kept in the token (a data object), if any.
+    fn log_head(&self) -> HsmResult<Option<Vec<u8>>>;
+    /// Replaces the log head kept in the token; durable when it returns.
+    fn set_log_head(&self, head: &[u8]) -> HsmResult<()>;
+}
+
+/// A security officer's (SO) session on an instance's token, opened for one ceremony by a person
+/// who enters the SO PIN: it sets trust and nothing else. Never part of the server.
+pub trait SecurityOfficerToken {
+    /// Stores (or adopts) a recipient's public key, TRUSTED, WRAP only.
+    fn trust_recipient(&self, id: ObjectId, label: &str, key: &PublicKey) -> HsmResult<()>;
+    /// Generates (or adopts) a transport key, TRUSTED, WRAP only; answers its check value.
+    fn create_transport_key(&self, id: ObjectId, label: &str) -> HsmResult<Kcv>;
+}
+
+/// One key of a chunk on its way from the transport key to the personalization key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RewrapItem {
+    /// RFC 3394 blob under the transport key.
+    pub wrapped: [u8; WRAPPED_KEY_BYTES],
+    /// Check value from the package; compared inside when present.
+    pub kcv: Option<Kcv>,
+}
+
+/// The bureau's own HSM.
+pub trait BureauHsm {
+    /// Token identity and PIN state.
+    fn status(&self) -> HsmResult<TokenStatus>;
+    /// Makes (or adopts, by label) the bureau's SM2 pair that transport keys are sealed to.
+    fn create_import_key(&self, label: &str) -> HsmResult<PublicKey>;
+    /// Test instances only: installs a known private scalar instead of a generated one.
+    fn install_import_key(&self, label: &str, scalar: &[u8; 32]) -> HsmResult<PublicKey>;
+    /// Opens a sealed transport key into the token as an UNWRAP-only key under `id` (or adopts it); checks the KCV.
+    fn open_transport_key(&self, import_label: &str, id: ObjectId, sealed: &SealedMaster) -> HsmResult<()>;
+    /// Unwraps each key as a session object (authenticated), compares the check value, wraps it again
+    /// under the personalization key of that label, destroys it. Answers blobs in order.
+    /// An error's `detail` names the index of the first bad item.
+    fn rewrap(&self, transport: ObjectId, personalization_label: &str, items: &[RewrapItem]) -> HsmResult<Vec<[u8; WRAPPED_KEY_BYTES]>>;
+}
+
+/// A bureau's security officer session: makes the TRUSTED personalization key.
+pub trait BureauOfficerToken {
+    /// Generates (or adopts, by label) the personalization KEK; answers its check value.
+    fn create_personalization_key(&self, label: &str) -> HsmResult<Kcv>;
+}
