@@ -1,128 +1,241 @@
-//! X.509 certificates on SM2 keys (GM/T 0015): only what the KMS pins and compares.
+//! X.509 certificates of SM2 keys (GM/T 0015), as bureaus and instances bring them.
 //!
-//! Not a path validator: a certificate counts because a ceremony pinned its bytes. Guards: the key is an
-//! SM2 key on its curve, and times and usages are read once, here.
+//! Not a PKI: one certificate against one issuer key, no chain building, no revocation; who is
+//! trusted is decided by ceremony. Guards: only SM2 keys and sm2-with-sm3 signatures; a certificate
+//! says what its key is for; nothing critical is skipped.
 
-use thiserror::Error;
-use x509_parser::prelude::{FromDer, X509Certificate};
+mod error;
 
-use crate::sm2::{PublicKey, Signature, SignatureInvalid};
+pub use error::CertificateError;
 
-/// Longest certificate accepted, in bytes.
-pub const CERTIFICATE_BYTES_MAX: usize = 4096;
+use x509_parser::{
+    certificate::X509Certificate,
+    extensions::{KeyUsage, ParsedExtension},
+    prelude::FromDer as _,
+    x509::{AlgorithmIdentifier, X509Version},
+};
 
-/// OID of sm2-with-sm3 (GM/T 0006).
-const SM2_WITH_SM3: &str = "1.2.156.10197.1.501";
+use crate::{
+    digest::Digest,
+    encoding::check_text,
+    sm2::{PublicKey, Signature},
+};
 
-/// A parsed SM2 certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Longest certificate, in bytes of DER.
+pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest common name, in bytes.
+pub const COMMON_NAME_BYTES_MAX: usize = 128;
+
+/// Longest serial number, in bytes (RFC 5280, 4.1.2.2).
+pub const SERIAL_BYTES_MAX: usize = 20;
+
+/// Content octets of the OID 1.2.156.10197.1.501, sm2-with-sm3.
+const SM2_WITH_SM3: [u8; 8] = [0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x83, 0x75];
+
+const PEM_LABEL: &str = "CERTIFICATE";
+
+/// A certificate that was read; who signed it is not known before [`Self::verify_issued_by`].
+#[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
+    der: Vec<u8>,
     subject: String,
+    serial: Vec<u8>,
     not_before_ms: u64,
     not_after_ms: u64,
-    key: PublicKey,
-    signs: bool,
-    encrypts: bool,
+    usage: Usage,
+    public_key: PublicKey,
+    tbs: Vec<u8>,
+    signature: Signature,
 }
 
-/// Why a certificate is of no use here.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum CertificateError {
-    /// Longer than the limit.
-    #[error("{found} bytes; at most {max} are read")]
-    TooLong {
-        /// Bytes given.
-        found: usize,
-        /// Limit.
-        max: usize,
-    },
-    /// Not one X.509 certificate in DER.
-    #[error("not one X.509 certificate in DER")]
-    Malformed,
-    /// The public key is not an SM2 key.
-    #[error("its key is not an SM2 key on the recommended curve")]
-    NotSm2,
-    /// Signed with another algorithm than sm2-with-sm3.
-    #[error("it is signed with {found}, not with sm2-with-sm3 (1.2.156.10197.1.501)")]
-    Algorithm {
-        /// OID found.
-        found: String,
-    },
-    /// A validity time before 1970.
-    #[error("its validity lies before 1970")]
-    Time,
-    /// The issuer's signature does not verify.
-    #[error("the issuer's signature does not verify")]
-    Signature,
+/// What the key of a certificate may be used for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Usage {
+    signing: bool,
+    encryption: bool,
+    issuing: bool,
 }
 
 impl Certificate {
-    /// Reads one DER certificate. The issuer's signature is not checked: see [`Certificate::verify_issued_by`].
-    pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
-        let parsed = parse(der)?;
-        let key = PublicKey::from_spki_der(parsed.public_key().raw).map_err(|_| CertificateError::NotSm2)?;
-        let usage = parsed.key_usage().map_err(|_| CertificateError::Malformed)?;
-        let signs = usage.as_ref().is_some_and(|u| u.value.digital_signature());
-        let encrypts = usage.as_ref().is_some_and(|u| u.value.key_encipherment() || u.value.data_encipherment());
-        let ms = |seconds: i64| u64::try_from(seconds).map(|s| s * 1000).map_err(|_| CertificateError::Time);
+    /// Reads DER, or PEM if the bytes begin with `-----BEGIN`.
+    pub fn parse(bytes: &[u8]) -> Result<Self, CertificateError> {
+        // PEM is a third longer, and may have lines around it.
+        if bytes.len() > 2 * CERTIFICATE_BYTES_MAX {
+            return Err(CertificateError::TooLong { limit: CERTIFICATE_BYTES_MAX, found: bytes.len() });
+        }
+        if !bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
+            return Self::from_der(bytes);
+        }
+        let (label, der) = der::pem::decode_vec(bytes).map_err(|_| CertificateError::NotPem)?;
+        if label == PEM_LABEL { Self::from_der(&der) } else { Err(CertificateError::NotPem) }
+    }
+
+    /// Reads DER, and nothing after it.
+    pub fn from_der(bytes: &[u8]) -> Result<Self, CertificateError> {
+        if bytes.len() > CERTIFICATE_BYTES_MAX {
+            return Err(CertificateError::TooLong { limit: CERTIFICATE_BYTES_MAX, found: bytes.len() });
+        }
+        let (rest, parsed) = X509Certificate::from_der(bytes).map_err(|_| CertificateError::NotCertificate)?;
+        if !rest.is_empty() || parsed.version() != X509Version::V3 {
+            return Err(CertificateError::NotCertificate);
+        }
+        check_algorithm(&parsed.signature_algorithm)?;
+        check_algorithm(&parsed.tbs_certificate.signature)?;
+        let public_key = PublicKey::from_spki_der(parsed.public_key().raw).map_err(CertificateError::PublicKey)?;
+        if parsed.signature_value.unused_bits != 0 {
+            return Err(CertificateError::SignatureForm);
+        }
+        let signature =
+            Signature::from_der(&parsed.signature_value.data).map_err(|_| CertificateError::SignatureForm)?;
+        let serial = parsed.tbs_certificate.raw_serial();
+        if serial.is_empty() || serial.len() > SERIAL_BYTES_MAX + 1 {
+            return Err(CertificateError::Serial { found: serial.len() });
+        }
         Ok(Self {
-            subject: parsed.subject().to_string(),
-            not_before_ms: ms(parsed.validity().not_before.timestamp())?,
-            not_after_ms: ms(parsed.validity().not_after.timestamp())?,
-            key,
-            signs,
-            encrypts,
+            subject: common_name(&parsed)?,
+            serial: serial.to_vec(),
+            not_before_ms: milliseconds(parsed.validity().not_before.timestamp())?,
+            not_after_ms: milliseconds(parsed.validity().not_after.timestamp())?,
+            usage: usage(&parsed)?,
+            public_key,
+            tbs: parsed.tbs_certificate.as_ref().to_vec(),
+            signature,
+            der: bytes.to_vec(),
         })
     }
 
-    /// Checks the sm2-with-sm3 signature of the issuer's key over the certificate.
-    pub fn verify_issued_by(der: &[u8], issuer: &PublicKey) -> Result<(), CertificateError> {
-        let parsed = parse(der)?;
-        let signature = Signature::from_der(&parsed.signature_value.data).map_err(|_| CertificateError::Signature)?;
-        issuer
-            .verify(parsed.tbs_certificate.as_ref(), &signature)
-            .map_err(|_: SignatureInvalid| CertificateError::Signature)
+    /// The DER bytes.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
     }
 
-    /// Subject as text.
+    /// One PEM block.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        // Within the limits of PEM by construction.
+        der::pem::encode_string(PEM_LABEL, der::pem::LineEnding::LF, &self.der).unwrap_or_default()
+    }
+
+    /// SM3 of the DER bytes, which people compare.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.der)
+    }
+
+    /// The one common name of the subject.
+    #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// First moment of validity (ms since 1970).
-    pub fn not_before_ms(&self) -> u64 {
+    /// The serial number, big-endian, as encoded.
+    #[must_use]
+    pub fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+
+    /// First moment of validity, milliseconds since 1970.
+    #[must_use]
+    pub const fn not_before_ms(&self) -> u64 {
         self.not_before_ms
     }
 
-    /// Last moment of validity (ms since 1970).
-    pub fn not_after_ms(&self) -> u64 {
+    /// Last second of validity, milliseconds since 1970.
+    #[must_use]
+    pub const fn not_after_ms(&self) -> u64 {
         self.not_after_ms
     }
 
-    /// The key it is about.
-    pub fn public_key(&self) -> &PublicKey {
-        &self.key
+    /// The subject's key.
+    #[must_use]
+    pub const fn public_key(&self) -> &PublicKey {
+        &self.public_key
     }
 
-    /// Key usage digitalSignature.
-    pub fn may_sign(&self) -> bool {
-        self.signs
+    /// Verifies the issuer's signature.
+    pub fn verify_issued_by(&self, issuer: &PublicKey) -> Result<(), CertificateError> {
+        issuer.verify(&self.tbs, &self.signature).map_err(CertificateError::NotIssuedBy)
     }
 
-    /// Key usage keyEncipherment or dataEncipherment.
-    pub fn may_encrypt(&self) -> bool {
-        self.encrypts
+    /// Refuses a moment outside the validity.
+    pub fn check_valid_at(&self, now_ms: u64) -> Result<(), CertificateError> {
+        if now_ms < self.not_before_ms {
+            return Err(CertificateError::NotYetValid { not_before_ms: self.not_before_ms, now_ms });
+        }
+        // The last second is valid to its end (RFC 5280, 4.1.2.5).
+        if now_ms >= self.not_after_ms.saturating_add(1000) {
+            return Err(CertificateError::Expired { not_after_ms: self.not_after_ms, now_ms });
+        }
+        Ok(())
+    }
+
+    /// Whether the key may sign: digitalSignature is set.
+    #[must_use]
+    pub const fn may_sign(&self) -> bool {
+        self.usage.signing
+    }
+
+    /// Whether the key may be encrypted to: keyEncipherment or dataEncipherment is set.
+    #[must_use]
+    pub const fn may_encrypt(&self) -> bool {
+        self.usage.encryption
+    }
+
+    /// Whether the key may issue certificates: keyCertSign is set.
+    #[must_use]
+    pub const fn may_issue(&self) -> bool {
+        self.usage.issuing
     }
 }
 
-fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
-    if der.len() > CERTIFICATE_BYTES_MAX {
-        return Err(CertificateError::TooLong { found: der.len(), max: CERTIFICATE_BYTES_MAX });
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Certificate({}, {:?})", self.subject, self.digest())
     }
-    let (rest, parsed) = X509Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
-    if !rest.is_empty() {
-        return Err(CertificateError::Malformed);
+}
+
+/// Parameters absent (GM/T 0015, RFC 8998) or NULL, which some CAs write.
+fn check_algorithm(algorithm: &AlgorithmIdentifier<'_>) -> Result<(), CertificateError> {
+    let plain = algorithm.parameters.as_ref().is_none_or(|parameters| parameters.as_null().is_ok());
+    if algorithm.algorithm.as_bytes() == SM2_WITH_SM3 && plain { Ok(()) } else { Err(CertificateError::Algorithm) }
+}
+
+fn common_name(parsed: &X509Certificate<'_>) -> Result<String, CertificateError> {
+    let mut names = parsed.subject().iter_common_name();
+    let (Some(name), None) = (names.next(), names.next()) else {
+        return Err(CertificateError::CommonName);
+    };
+    let name = name.as_str().map_err(|_| CertificateError::CommonName)?;
+    if name.is_empty() || check_text(name, COMMON_NAME_BYTES_MAX).is_err() {
+        return Err(CertificateError::CommonName);
     }
-    let oid = parsed.signature_algorithm.algorithm.to_id_string();
-    if oid == SM2_WITH_SM3 { Ok(parsed) } else { Err(CertificateError::Algorithm { found: oid }) }
+    Ok(name.to_owned())
+}
+
+fn milliseconds(seconds: i64) -> Result<u64, CertificateError> {
+    u64::try_from(seconds).ok().and_then(|seconds| seconds.checked_mul(1000)).ok_or(CertificateError::Validity)
+}
+
+/// The key usage, which must be there; refuses doubled extensions and critical ones not understood.
+fn usage(parsed: &X509Certificate<'_>) -> Result<Usage, CertificateError> {
+    parsed.extensions_map().map_err(|_| CertificateError::DuplicateExtension)?;
+    let mut usage = None;
+    for extension in parsed.extensions() {
+        match extension.parsed_extension() {
+            ParsedExtension::KeyUsage(found) => usage = Some(found),
+            ParsedExtension::BasicConstraints(_)
+            | ParsedExtension::ExtendedKeyUsage(_)
+            | ParsedExtension::SubjectAlternativeName(_) => {}
+            _ if extension.critical => return Err(CertificateError::CriticalExtension),
+            _ => {}
+        }
+    }
+    let usage: &KeyUsage = usage.ok_or(CertificateError::KeyUsageMissing)?;
+    Ok(Usage {
+        signing: usage.digital_signature(),
+        encryption: usage.key_encipherment() || usage.data_encipherment(),
+        issuing: usage.key_cert_sign(),
+    })
 }

@@ -159,9 +159,9 @@ impl KeyProfile {
     /// Every key slot of a card: keys in listing order, the groups of each from 1.
     // Stored format: packages hold keys in this order.
     pub fn slots(&self) -> impl Iterator<Item = Slot<'_>> {
-        self.keys.iter().flat_map(|key| {
-            (1..=key.groups()).map(move |group| Slot { key, group, version: FIRST_MASTER_VERSION })
-        })
+        self.keys
+            .iter()
+            .flat_map(|key| (1..=key.groups()).map(move |group| Slot { key, group, version: FIRST_MASTER_VERSION }))
     }
 
     /// The slots that `recipient` may receive.

@@ -29,7 +29,11 @@ impl std::fmt::Display for CardListErrors {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "the card list has {} error{}", self.total, if self.total == 1 { "" } else { "s" })?;
         self.first.iter().try_for_each(|error| write!(f, "\n{error}"))?;
-        if self.total > self.first.len() { write!(f, "\n… and {} more", self.total - self.first.len()) } else { Ok(()) }
+        if self.total > self.first.len() {
+            write!(f, "\n… and {} more", self.total - self.first.len())
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -29,7 +29,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<ValidCard>, CardListErrors> {
     let mut cards = Vec::new();
     let mut line_numbers = Vec::new();
     for (line_number, line) in (FIRST_CARD_LINE..).zip(lines) {
-        if cards.len() == CARDS_MAX {
+        // Bad lines count too: they must not fill memory with errors.
+        if cards.len() + errors.total == CARDS_MAX {
             return Err(errors.and(line_number, Reason::TooManyCards));
         }
         match parse_line(line, columns) {

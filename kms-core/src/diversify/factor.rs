@@ -37,8 +37,8 @@ impl fmt::Debug for Factor8 {
 
 /// Provinces of GB/T 2260 by their two digits.
 const PROVINCES: [u8; 31] = [
-    11, 12, 13, 14, 15, 21, 22, 23, 31, 32, 33, 34, 35, 36, 37, 41, 42, 43, 44, 45, 46, 50, 51, 52, 53, 54, 61, 62,
-    63, 64, 65,
+    11, 12, 13, 14, 15, 21, 22, 23, 31, 32, 33, 34, 35, 36, 37, 41, 42, 43, 44, 45, 46, 50, 51, 52, 53, 54, 61, 62, 63,
+    64, 65,
 ];
 
 /// A province by its six-digit code of GB/T 2260, such as `410000` for Henan (河南).

@@ -7,8 +7,7 @@
 use std::fmt;
 
 use der::{
-    Decode as _, DecodeValue, Encode as _, EncodeValue, ErrorKind, Header, Length, Reader, Sequence, Tag,
-    Writer,
+    Decode as _, DecodeValue, Encode as _, EncodeValue, ErrorKind, Header, Length, Reader, Sequence, Tag, Writer,
     asn1::{OctetStringRef, Utf8StringRef},
 };
 
@@ -214,7 +213,17 @@ mod tests {
 
     #[test]
     fn must_be_refused() {
-        for text in ["", "ecb3", "ecb3:", "ecb3:2677F4", "ecb3:2677f", "ecb3:2677f46b", "cmac5:2677f4", "ECB3:2677f4", "ecb4:2677f4"] {
+        for text in [
+            "",
+            "ecb3",
+            "ecb3:",
+            "ecb3:2677F4",
+            "ecb3:2677f",
+            "ecb3:2677f46b",
+            "cmac5:2677f4",
+            "ECB3:2677f4",
+            "ecb4:2677f4",
+        ] {
             assert!(text.parse::<Kcv>().is_err(), "{text}");
         }
         assert!(Kcv::new(KcvMethod::Ecb3, &[1; 8]).is_err());

@@ -5,9 +5,7 @@
 
 use ::sm2::{
     FieldBytes, ProjectivePoint, Scalar, Sm2, U256, dsa,
-    elliptic_curve::{
-        Curve as _, Generate as _, Group as _, ops::Reduce as _, point::AffineCoordinates as _,
-    },
+    elliptic_curve::{Curve as _, Generate as _, Group as _, ops::Reduce as _, point::AffineCoordinates as _},
     pke::{Cipher, DecryptingKey},
 };
 use ::sm3::Sm3;
@@ -51,8 +49,8 @@ impl SecretKey {
 
     /// The public half.
     #[must_use]
-    pub const fn public(&self) -> PublicKey {
-        self.public
+    pub const fn public(&self) -> &PublicKey {
+        &self.public
     }
 
     /// Signs `message` under the default signer id. The nonce is derived from key and message

@@ -42,17 +42,12 @@ impl SecretKey {
 
     /// One `ENCRYPTED PRIVATE KEY` block: scrypt (N = 2^15, r = 8, p = 1) and AES-256-CBC, the
     /// strongest form that OpenSSL 3 reads without options. Blocks for about a tenth of a second.
-    pub fn to_pkcs8_encrypted_pem<R: TryCryptoRng>(
-        &self,
-        password: &Pin,
-        rng: &mut R,
-    ) -> Result<String, KeyFileError> {
+    pub fn to_pkcs8_encrypted_pem<R: TryCryptoRng>(&self, password: &Pin, rng: &mut R) -> Result<String, KeyFileError> {
         let plain = self.to_pkcs8_der()?;
         let info = PrivateKeyInfoRef::try_from(plain.as_bytes()).map_err(|_| KeyFileError::NotSm2)?;
         let sealed = info.encrypt_with_rng(rng, password.expose()).map_err(|_| KeyFileError::Entropy)?;
         // Encrypted: may be an ordinary string.
-        der::pem::encode_string(ENCRYPTED_LABEL, LineEnding::LF, sealed.as_bytes())
-            .map_err(|_| KeyFileError::NotPem)
+        der::pem::encode_string(ENCRYPTED_LABEL, LineEnding::LF, sealed.as_bytes()).map_err(|_| KeyFileError::NotPem)
     }
 
     /// From a plain `PRIVATE KEY` (PKCS#8) or `EC PRIVATE KEY` (SEC1) block, as

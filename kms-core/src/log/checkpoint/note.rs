@@ -142,10 +142,8 @@ impl std::fmt::Display for SignedNote {
 
 /// Name, key id and the rest of the blob.
 fn parse_line(line: &str) -> Result<(&str, [u8; 4], Vec<u8>), InvalidNote> {
-    let (name, blob) = line
-        .strip_prefix(LINE_START)
-        .and_then(|line| line.split_once(' '))
-        .ok_or(InvalidNote::SignatureLine)?;
+    let (name, blob) =
+        line.strip_prefix(LINE_START).and_then(|line| line.split_once(' ')).ok_or(InvalidNote::SignatureLine)?;
     let blob = STANDARD.decode(blob).map_err(|_| InvalidNote::SignatureLine)?;
     let (key_id, rest) = blob.split_first_chunk::<4>().ok_or(InvalidNote::SignatureLine)?;
     Ok((name, *key_id, rest.to_vec()))
