@@ -23,3 +23,4 @@ pub mod proof;
 pub mod render;
 pub mod state;
 pub mod violation;
+pub mod verify;

@@ -6,6 +6,8 @@
 //!
 //! Stored format: changing a type here needs a new label.
 
+pub mod records;
+
 use der::Sequence;
 use der::asn1::OctetString;
 
