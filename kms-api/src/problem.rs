@@ -3,6 +3,7 @@
 //! The code is the last segment of `type`: `urn:kms:problem:<code>`. Codes of the state machine are
 //! those of [`Violation`]; the others are [`Code`]. A 500 says nothing but where to look.
 
+mod line;
 mod violation;
 
 use kms_core::violation::Violation;
@@ -124,30 +125,121 @@ impl Code {
 
     const fn row(self) -> (&'static str, u16, &'static str, &'static str) {
         match self {
-            Self::BatchNotReleased => ("batch-not-released", 409, "the batch is not released yet", "ask for its state, wait for `released`"),
-            Self::BodyTooLarge => ("body-too-large", 413, "the body is too large", "split the card list into several batches"),
-            Self::CardAlreadyIssued => ("card-already-issued", 409, "keys were issued for these cards before", "remove the lines, or mark real replacement cards with a reason"),
-            Self::CardListDiffers => ("card-list-differs", 422, "the card list is not the one that was signed for", "sign a request for this very list and salt"),
-            Self::CardListInvalid => ("card-list-invalid", 422, "the card list has bad lines", "correct the listed lines; nothing was started"),
-            Self::GenesisDiffers => ("genesis-differs", 422, "the genesis plan does not fit this server's configuration", "draft a new genesis plan from this server"),
-            Self::HsmPin => ("hsm-pin", 503, "the HSM does not accept its PIN", "check the PIN file and the token's PIN state; the server does not try again by itself"),
-            Self::HsmRefused => ("hsm-refused", 502, "the HSM refused the operation", "run `kms hsm doctor` against the token and its map"),
-            Self::HsmUnavailable => ("hsm-unavailable", 503, "the HSM does not answer", "see /health; repeat the request when the HSM is back"),
-            Self::Internal => ("internal", 500, "internal error", "tell the operator the time of this answer; the server's log has more"),
-            Self::LogUnavailable => ("log-unavailable", 503, "the key log cannot be written", "tell the operator; nothing was done"),
-            Self::MalformedBody => ("malformed-body", 400, "the body cannot be read", "compare it with the documented form"),
-            Self::NationUnavailable => ("nation-unavailable", 502, "the nation's server refused or does not answer", "check nation_url and the nation's /health, or carry the file by hand"),
+            Self::BatchNotReleased => {
+                ("batch-not-released", 409, "the batch is not released yet", "ask for its state, wait for `released`")
+            }
+            Self::BodyTooLarge => {
+                ("body-too-large", 413, "the body is too large", "split the card list into several batches")
+            }
+            Self::CardAlreadyIssued => (
+                "card-already-issued",
+                409,
+                "keys were issued for these cards before",
+                "remove the lines, or mark real replacement cards with a reason",
+            ),
+            Self::CardListDiffers => (
+                "card-list-differs",
+                422,
+                "the card list is not the one that was signed for",
+                "sign a request for this very list and salt",
+            ),
+            Self::CardListInvalid => (
+                "card-list-invalid",
+                422,
+                "the card list has bad lines",
+                "correct the listed lines; nothing was started",
+            ),
+            Self::GenesisDiffers => (
+                "genesis-differs",
+                422,
+                "the genesis plan does not fit this server's configuration",
+                "draft a new genesis plan from this server",
+            ),
+            Self::HsmPin => (
+                "hsm-pin",
+                503,
+                "the HSM does not accept its PIN",
+                "check the PIN file and the token's PIN state; the server does not try again by itself",
+            ),
+            Self::HsmRefused => (
+                "hsm-refused",
+                502,
+                "the HSM refused the operation",
+                "run `kms hsm doctor` against the token and its map",
+            ),
+            Self::HsmUnavailable => (
+                "hsm-unavailable",
+                503,
+                "the HSM does not answer",
+                "see /health; repeat the request when the HSM is back",
+            ),
+            Self::Internal => (
+                "internal",
+                500,
+                "internal error",
+                "tell the operator the time of this answer; the server's log has more",
+            ),
+            Self::LogUnavailable => {
+                ("log-unavailable", 503, "the key log cannot be written", "tell the operator; nothing was done")
+            }
+            Self::MalformedBody => {
+                ("malformed-body", 400, "the body cannot be read", "compare it with the documented form")
+            }
+            Self::NationUnavailable => (
+                "nation-unavailable",
+                502,
+                "the nation's server refused or does not answer",
+                "check nation_url and the nation's /health, or carry the file by hand",
+            ),
             Self::NotFound => ("not-found", 404, "there is no such thing here", "check the id and the path"),
-            Self::NotTheOwner => ("not-the-owner", 403, "the batch belongs to another bureau", "use the key of the bureau that asked for it"),
-            Self::NothingToRun => ("nothing-to-run", 409, "this ceremony has no step that can run now", "look at what it is waiting for"),
-            Self::ProfileUnknown => ("profile-unknown", 422, "this server has no such key profile", "use the digest of a profile that the server lists in its status"),
-            Self::RangeInvalid => ("range-invalid", 416, "the range lies outside the file", "ask from a position within the file"),
-            Self::RequestExpired => ("request-expired", 401, "the request is outside its time window", "check the clock and sign the request again"),
-            Self::RequestReplayed => ("request-replayed", 401, "the request was made before", "sign a new request with a fresh nonce"),
-            Self::RequestSignatureInvalid => ("request-signature-invalid", 401, "the signature of the request is not valid", "sign exactly the method, path, query and body that are sent"),
-            Self::RoleForbidden => ("role-forbidden", 403, "your role may not do this", "ask a person whose role it is"),
-            Self::SoftwareToken => ("software-token", 503, "a production instance does not work on a software token", "bind it to a hardware HSM, or found a test instance"),
-            Self::UnknownKey => ("unknown-key", 401, "nobody here has this key", "use the key that is on the roster or in the registered certificate"),
+            Self::NotTheOwner => (
+                "not-the-owner",
+                403,
+                "the batch belongs to another bureau",
+                "use the key of the bureau that asked for it",
+            ),
+            Self::NothingToRun => {
+                ("nothing-to-run", 409, "this ceremony has no step that can run now", "look at what it is waiting for")
+            }
+            Self::ProfileUnknown => (
+                "profile-unknown",
+                422,
+                "this server has no such key profile",
+                "use the digest of a profile that the server lists in its status",
+            ),
+            Self::RangeInvalid => {
+                ("range-invalid", 416, "the range lies outside the file", "ask from a position within the file")
+            }
+            Self::RequestExpired => (
+                "request-expired",
+                401,
+                "the request is outside its time window",
+                "check the clock and sign the request again",
+            ),
+            Self::RequestReplayed => {
+                ("request-replayed", 401, "the request was made before", "sign a new request with a fresh nonce")
+            }
+            Self::RequestSignatureInvalid => (
+                "request-signature-invalid",
+                401,
+                "the signature of the request is not valid",
+                "sign exactly the method, path, query and body that are sent",
+            ),
+            Self::RoleForbidden => {
+                ("role-forbidden", 403, "your role may not do this", "ask a person whose role it is")
+            }
+            Self::SoftwareToken => (
+                "software-token",
+                503,
+                "a production instance does not work on a software token",
+                "bind it to a hardware HSM, or found a test instance",
+            ),
+            Self::UnknownKey => (
+                "unknown-key",
+                401,
+                "nobody here has this key",
+                "use the key that is on the roster or in the registered certificate",
+            ),
             Self::UnsignedRequest => ("unsigned-request", 401, "the request is not signed", "sign it as the API says"),
         }
     }

@@ -55,11 +55,7 @@ pub struct SignatureHeaders {
 impl SignatureHeaders {
     /// Names and values, to put on a request.
     pub fn pairs(&self) -> [(&'static str, &str); 3] {
-        [
-            (CONTENT_DIGEST, &self.content_digest),
-            (SIGNATURE_INPUT, &self.signature_input),
-            (SIGNATURE, &self.signature),
-        ]
+        [(CONTENT_DIGEST, &self.content_digest), (SIGNATURE_INPUT, &self.signature_input), (SIGNATURE, &self.signature)]
     }
 }
 
@@ -172,7 +168,11 @@ impl Verified {
     /// Is this the body that was signed?
     pub fn check_body(&self, body: &[u8]) -> Result<(), SigningError> {
         let found = Digest::of(body);
-        if found == self.content_digest { Ok(()) } else { Err(SigningError::Body { expected: self.content_digest, found }) }
+        if found == self.content_digest {
+            Ok(())
+        } else {
+            Err(SigningError::Body { expected: self.content_digest, found })
+        }
     }
 }
 

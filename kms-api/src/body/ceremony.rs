@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kms_core::digest::Digest;
-use kms_core::id::{Actor, BatchId, PersonId, ProfileId, RegionCode};
+use kms_core::id::{BatchId, PersonId, ProfileId, RegionCode};
 use kms_core::plan::Role;
 use kms_core::secret::Kcv;
 use serde::{Deserialize, Serialize};
@@ -255,8 +255,8 @@ pub struct CeremonyView {
     pub phase: CeremonyPhase,
     /// What it needs next.
     pub waiting_for: WaitingFor,
-    /// Who asked.
-    pub requester: Text<Actor>,
+    /// Who asked: `person:…`, `bureau:…` or `own`.
+    pub requester: String,
     /// Not valid at or after.
     pub expires_ms: u64,
     /// Approvals needed.

@@ -74,7 +74,9 @@ pub(super) fn status(violation: &V) -> u16 {
 /// What to do about it.
 pub(super) fn next(violation: &V) -> &'static str {
     match violation {
-        V::Index { .. } | V::ForeignOrigin | V::ClockBackwards { .. } => "tell the operator: the server's log needs looking at",
+        V::Index { .. } | V::ForeignOrigin | V::ClockBackwards { .. } => {
+            "tell the operator: the server's log needs looking at"
+        }
         V::NotFounded => "hold the genesis ceremony",
         V::AlreadyFounded => "nothing: an instance is founded once",
         V::ActorNotAllowed { .. } | V::RoleMismatch { .. } | V::NotAnOfficer { .. } | V::NotACustodian { .. } => {
@@ -92,7 +94,9 @@ pub(super) fn next(violation: &V) -> &'static str {
         | V::TooFewApprovalsPlanned { .. }
         | V::PlanLimits { .. } => "propose the operation again",
         V::PlanNotYetValid { .. } => "wait until the plan is valid",
-        V::CeremonyNotOpen { .. } | V::StepOutOfOrder { .. } | V::OutcomeWithoutIntent => "look at the ceremony's state",
+        V::CeremonyNotOpen { .. } | V::StepOutOfOrder { .. } | V::OutcomeWithoutIntent => {
+            "look at the ceremony's state"
+        }
         V::QuorumNotReached { .. } => "let more officers approve",
         V::ApprovalForOtherPlan { .. } => "show and sign the plan that this ceremony is about",
         V::ComponentsMissing { .. } => "let the custodians hand in their components",
@@ -110,9 +114,11 @@ pub(super) fn next(violation: &V) -> &'static str {
         V::RosterInvalid { .. } | V::RuleInvalid { .. } | V::RuleMissing { .. } | V::UnknownShape => {
             "correct the people or the policy file"
         }
-        V::MasterExists { .. } | V::ProvinceKnown { .. } | V::NationKnown | V::BureauKnown { .. } | V::BatchKnown { .. } => {
-            "nothing: it exists already"
-        }
+        V::MasterExists { .. }
+        | V::ProvinceKnown { .. }
+        | V::NationKnown
+        | V::BureauKnown { .. }
+        | V::BatchKnown { .. } => "nothing: it exists already",
         V::MasterUnknown { .. } | V::ProfileWithoutMasters { .. } => "make or import the masters of this profile first",
         V::WrongLevel { .. } => "use an instance of the other level",
         V::EnvironmentMixed => "never mix production and test instances",

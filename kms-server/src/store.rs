@@ -1,0 +1,60 @@
+//! The database: rows in, rows out.
+//!
+//! No rule lives here; rows know nothing of HTTP or the HSM. Guards: one writer at a time (the
+//! connection behind [`Store::write`]); the key log is only ever appended to (INV: no UPDATE or DELETE
+//! on `log_entries`). What differs between databases is in [`backend`], nowhere else.
+
+pub mod backend;
+pub mod cards;
+pub mod checkpoints;
+pub mod chunks;
+pub mod log;
+pub mod nonces;
+mod schema;
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use backend::{Connection, StoreError};
+
+use backend::Pool;
+
+/// Handle to the database.
+pub struct Store {
+    writer: Mutex<Connection>,
+    readers: Pool,
+}
+
+impl Store {
+    /// Opens (or creates) the database and applies missing migrations.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut writer = backend::open(path)?;
+        backend::migrate(&mut writer)?;
+        Ok(Self { writer: Mutex::new(writer), readers: backend::pool(path)? })
+    }
+
+    /// The one writing connection. Whoever holds it is alone.
+    pub fn writer(&self) -> MutexGuard<'_, Connection> {
+        // A panic while writing leaves an open transaction at most, which the next BEGIN reports.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a transaction on the writing connection, alone (`BEGIN IMMEDIATE`).
+    pub fn write<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        backend::immediate(&mut self.writer(), work)
+    }
+
+    /// Runs read-only work on a connection of the pool.
+    pub fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(&mut Connection) -> Result<T, E>) -> Result<T, E> {
+        let mut connection = self.readers.get().map_err(StoreError::pool)?;
+        work(&mut connection)
+    }
+
+    /// Does the database answer?
+    pub fn is_alive(&self) -> bool {
+        self.read(|connection| backend::now_ms(connection).map(|_| ())).is_ok()
+    }
+}
