@@ -1,1 +1,45 @@
-//! kms-hsm
+//! The KMS's way to an HSM: `kms_core::ports` over PKCS#11, in worker processes.
+//!
+//! [`HsmClient`], [`SoClient`] and [`BureauClient`] are all that server and CLI see. Each talks to
+//! `kms-hsm-worker` processes, one per token and role; only a worker loads a vendor's library, and
+//! only a worker holds a PIN in use. This crate is the only one that names cryptoki.
+//!
+//! | Module | What |
+//! |---|---|
+//! | `client`, [`config`], [`setup`] | this side of the pipe: deadlines, restarts, the ladder of retries |
+//! | `wire` | what the two sides say |
+//! | [`worker`], `lockdown` | that side: one library, one role, one pipe |
+//! | `module`, `session` | one library, one token, one session; find by CKA_ID |
+//! | `template`, [`vendor`] | what each key may do; what each make calls it |
+//! | `instance`, `masters`, `seal`, `issue`, `storage`, `bureau`, `officer` | the duties |
+//! | `raw`, `fault` | calls into the library; what their failures mean |
+//!
+//! Invariants: a worker never serves two roles; a failed login is never repeated; a key found in a
+//! token is used or adopted only with the attributes of its template; a card key never lasts longer
+//! than the call that wraps it.
+
+mod bureau;
+mod ciphertext;
+mod client;
+pub mod config;
+mod fault;
+mod instance;
+mod issue;
+mod lockdown;
+mod masters;
+mod module;
+mod officer;
+mod raw;
+mod seal;
+mod session;
+pub mod setup;
+mod storage;
+mod template;
+pub mod vendor;
+mod wire;
+pub mod worker;
+
+pub use client::{BureauClient, HsmClient, SoClient};
+pub use config::{HsmConfig, PinSource};
+pub use vendor::{MapError, VendorMap};
+pub use wire::{CHUNK_KEYS_MAX, FRAME_BYTES_MAX};

@@ -1,0 +1,173 @@
+//! Masters: generated, made from root components, or imported sealed.
+//!
+//! Ceremony worker only. Guards: an existing object is adopted only with every attribute of its
+//! template, every check value is compared before anything lasting depends on it, components and
+//! seed are session objects that end with the call, and a failed import leaves none of its keys.
+
+use cryptoki_sys::{CK_OBJECT_HANDLE, CKA_ALWAYS_SENSITIVE, CKA_EXTRACTABLE, CKA_LOCAL, CKA_NEVER_EXTRACTABLE};
+use kms_core::id::ObjectId;
+use kms_core::ports::{Custody, HsmError, HsmResult, MasterSpec, SealedComponent, SealedMaster};
+use kms_core::secret::{Kcv, KcvMethod};
+
+use crate::ciphertext;
+use crate::fault::{about, refused};
+use crate::instance::named;
+use crate::raw::{Encoded, Parameter};
+use crate::session::{Passing, Token};
+use crate::template::{COMPONENT, COMPONENT_IMPORT, IMPORT, MASTER, SEED, Template};
+use crate::vendor::Operation;
+
+/// Most components of one root key.
+const COMPONENTS_MAX: usize = 16;
+
+/// Generates or adopts masters.
+pub(crate) fn generate(token: &mut Token, masters: &[MasterSpec]) -> HsmResult<Vec<Kcv>> {
+    masters.iter().map(|spec| generate_one(token, spec)).collect()
+}
+
+fn generate_one(token: &mut Token, spec: &MasterSpec) -> HsmResult<Kcv> {
+    let wanted = template(token, spec);
+    // These three the token sets by itself; a local master must show that it was never outside.
+    let mut expected = wanted.clone().flag(CKA_LOCAL, true).flag(CKA_ALWAYS_SENSITIVE, true);
+    if spec.custody == Custody::Local {
+        expected = expected.flag(CKA_NEVER_EXTRACTABLE, true);
+    }
+    let key = token.adopt_or_make(&MASTER, spec.id, &expected, |token| {
+        let (session, mechanism) = (token.session()?, token.mechanism(Operation::Sm4KeyGen, Parameter::Nothing)?);
+        token.functions().generate_key(session, mechanism, &mut Encoded::of(&wanted))
+    })?;
+    token.kcv(key)
+}
+
+/// The template of a master under its id, label and custody.
+fn template(token: &Token, spec: &MasterSpec) -> Template {
+    let extractable = spec.custody == Custody::Transferable;
+    named(MASTER.template(token.map()), spec.id, &spec.label).flag(CKA_EXTRACTABLE, extractable)
+}
+
+/// Opens the components, combines them, diversifies every master from the seed.
+pub(crate) fn from_components(
+    token: &mut Token,
+    component_import: ObjectId,
+    components: &[SealedComponent],
+    masters: &[(MasterSpec, [u8; 16])],
+) -> HsmResult<(Kcv, Vec<Kcv>)> {
+    if !(2..=COMPONENTS_MAX).contains(&components.len()) {
+        let detail = format!("{} components; 2 to {COMPONENTS_MAX} are combined", components.len());
+        return Err(refused("masters_from_components", "COMPONENT_COUNT", detail));
+    }
+    let import = token.find_one(&COMPONENT_IMPORT, component_import)?;
+    let mut opened = Vec::with_capacity(components.len());
+    for (number, component) in (1..).zip(components) {
+        let which = || format!("component {number}");
+        let key = unwrap(token, import, &component.ciphertext, &COMPONENT.template(token.map()))
+            .map_err(|error| about(error, which))?;
+        let key = Passing::new(&token.functions(), token.session()?, key);
+        compare(token, key.handle(), component.kcv, "masters_from_components", which)?;
+        opened.push(key);
+    }
+    let seed = combine(token, &opened)?;
+    let seed_kcv = token.kcv(seed.handle())?;
+    let mut kcvs = Vec::with_capacity(masters.len());
+    for (spec, block) in masters {
+        let wanted = template(token, spec);
+        let key = token.adopt_or_make(&MASTER, spec.id, &wanted, |token| {
+            let (session, mechanism) = (token.session()?, token.mechanism(Operation::Diversify, Parameter::Data(block))?);
+            token.functions().derive_key(session, mechanism, seed.handle(), &mut Encoded::of(&wanted))
+        })?;
+        kcvs.push(token.kcv(key)?);
+    }
+    seed.destroy()?;
+    opened.into_iter().try_for_each(Passing::destroy)?;
+    Ok((seed_kcv, kcvs))
+}
+
+/// XOR of the components inside the token.
+fn combine(token: &mut Token, components: &[Passing]) -> HsmResult<Passing> {
+    let handles: Vec<CK_OBJECT_HANDLE> = components.iter().map(Passing::handle).collect();
+    let (first, others) = handles
+        .split_first()
+        .ok_or_else(|| refused("masters_from_components", "COMPONENT_COUNT", "no component"))?;
+    let mechanism = token.mechanism(Operation::XorKeys, Parameter::Keys(others))?;
+    let (session, functions) = (token.session()?, token.functions());
+    let seed =
+        functions.derive_key(session, mechanism, *first, &mut Encoded::of(&SEED.template(token.map())))?;
+    Ok(Passing::new(&functions, session, seed))
+}
+
+/// Unwraps or adopts masters sealed to IMPORT KEY; a wrong check value undoes this call's imports.
+pub(crate) fn import(
+    token: &mut Token,
+    import: ObjectId,
+    masters: &[(MasterSpec, SealedMaster)],
+) -> HsmResult<Vec<Kcv>> {
+    let mut made = Vec::new();
+    let result = masters.iter().map(|(spec, sealed)| import_one(token, import, spec, sealed, &mut made)).collect();
+    if let Err(error) = result {
+        return Err(undo(token, made, error));
+    }
+    result
+}
+
+fn import_one(
+    token: &mut Token,
+    import: ObjectId,
+    spec: &MasterSpec,
+    sealed: &SealedMaster,
+    made: &mut Vec<CK_OBJECT_HANDLE>,
+) -> HsmResult<Kcv> {
+    let import = token.find_one(&IMPORT, import)?;
+    let wanted = template(token, spec);
+    let key = token.adopt_or_make(&MASTER, spec.id, &wanted, |token| {
+        let key = unwrap(token, import, &sealed.ciphertext, &wanted)?;
+        made.push(key);
+        Ok(key)
+    })?;
+    compare(token, key, sealed.kcv, "import_masters", || format!("master {}", spec.label))
+}
+
+/// Destroys what a failed import made; says so if even that fails.
+fn undo(token: &mut Token, made: Vec<CK_OBJECT_HANDLE>, mut error: HsmError) -> HsmError {
+    let left = made.into_iter().filter(|key| {
+        let destroyed = token.session().and_then(|session| token.functions().destroy(session, *key));
+        destroyed.is_err()
+    });
+    let left = left.count();
+    if left > 0 {
+        let detail = error.detail.take().unwrap_or_default();
+        error.detail = Some(format!("{detail}; {left} imported masters could not be removed again"));
+    }
+    error
+}
+
+/// C_UnwrapKey with SM2.
+pub(crate) fn unwrap(
+    token: &mut Token,
+    by: CK_OBJECT_HANDLE,
+    sealed: &[u8],
+    template: &Template,
+) -> HsmResult<CK_OBJECT_HANDLE> {
+    let bytes = ciphertext::to_token(token.map().ciphertext(), sealed)?;
+    let (session, mechanism) = (token.session()?, token.mechanism(Operation::Sm2Encrypt, Parameter::Nothing)?);
+    token.functions().unwrap_key(session, mechanism, by, &bytes, &mut Encoded::of(template))
+}
+
+/// Compares a key's check value with the declared one; answers it.
+pub(crate) fn compare(
+    token: &mut Token,
+    key: CK_OBJECT_HANDLE,
+    declared: Kcv,
+    function: &str,
+    which: impl Fn() -> String,
+) -> HsmResult<Kcv> {
+    if declared.method() != KcvMethod::Ecb3 {
+        let detail = format!("{}: declared by {}, the token computes ecb3", which(), declared.method());
+        return Err(refused(function, "KCV_METHOD", detail));
+    }
+    let found = token.kcv(key)?;
+    match declared.must_equal(&found) {
+        Ok(()) => Ok(found),
+        Err(mismatch) => Err(refused(function, "KCV_MISMATCH", format!("{}: {mismatch}", which()))),
+    }
+}
+

@@ -1,0 +1,95 @@
+//! One PKCS#11 library in this process: load, initialise, find the token.
+//!
+//! One library per process, because a library has one state per process and some never recover but
+//! by unloading: the process is the unit of recovery. Guards: a token is named by label and serial
+//! number, never by slot, and "two tokens fit" is an error.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::slot::{Slot, TokenInfo};
+use kms_core::ports::{FaultClass, HsmResult, PinState, TokenStatus};
+
+use crate::fault::{broken, fault, from_cryptoki, refused};
+use crate::raw::Functions;
+
+/// A loaded and initialised library.
+pub(crate) struct Module {
+    context: Pkcs11,
+    functions: Rc<Functions>,
+}
+
+impl Module {
+    /// Loads and initialises the library.
+    pub(crate) fn load(path: &Path) -> HsmResult<Self> {
+        if !path.is_file() {
+            return Err(broken("load", "MODULE_MISSING", format!("{} is not a file", path.display())));
+        }
+        let context = Pkcs11::new(path).map_err(from_cryptoki)?;
+        let functions = Rc::new(Functions::load(path)?);
+        context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).map_err(from_cryptoki)?;
+        Ok(Self { context, functions })
+    }
+
+    pub(crate) const fn context(&self) -> &Pkcs11 {
+        &self.context
+    }
+
+    pub(crate) fn functions(&self) -> Rc<Functions> {
+        Rc::clone(&self.functions)
+    }
+
+    /// The one initialised token with this label and, if given, this serial number.
+    pub(crate) fn find_token(&self, label: &str, serial: Option<&str>) -> HsmResult<Slot> {
+        let mut fitting = Vec::new();
+        for slot in self.context.get_slots_with_token().map_err(from_cryptoki)? {
+            let info = self.context.get_token_info(slot).map_err(from_cryptoki)?;
+            let fits = info.label() == label && serial.is_none_or(|serial| info.serial_number() == serial);
+            if info.token_initialized() && fits {
+                fitting.push(slot);
+            }
+        }
+        let named = || format!("label {label:?}{}", serial.map(|s| format!(", serial number {s:?}")).unwrap_or_default());
+        match fitting.as_slice() {
+            [slot] => Ok(*slot),
+            // Retryable: a token may be back in a moment, and the library asked again.
+            [] => Err(fault(FaultClass::Broken, "find token", "TOKEN_MISSING", named())),
+            several => {
+                let detail = format!("{} tokens have {}; name the serial number", several.len(), named());
+                Err(refused("find token", "TOKEN_AMBIGUOUS", detail))
+            }
+        }
+    }
+
+    /// What the token says of itself.
+    pub(crate) fn token_info(&self, slot: Slot) -> HsmResult<TokenInfo> {
+        self.context.get_token_info(slot).map_err(from_cryptoki)
+    }
+}
+
+/// The token's words in ours.
+pub(crate) fn status(info: &TokenInfo, map: &str) -> TokenStatus {
+    TokenStatus {
+        label: info.label().to_owned(),
+        manufacturer: info.manufacturer_id().to_owned(),
+        model: info.model().to_owned(),
+        serial: info.serial_number().to_owned(),
+        map: map.to_owned(),
+        user_pin: pin_state(info.user_pin_locked(), info.user_pin_final_try(), info.user_pin_count_low()),
+    }
+}
+
+/// Flags of the security officer's PIN.
+pub(crate) fn officer_pin_state(info: &TokenInfo) -> PinState {
+    pin_state(info.so_pin_locked(), info.so_pin_final_try(), info.so_pin_count_low())
+}
+
+const fn pin_state(locked: bool, final_try: bool, count_low: bool) -> PinState {
+    match (locked, final_try, count_low) {
+        (true, _, _) => PinState::Locked,
+        (_, true, _) => PinState::FinalTry,
+        (_, _, true) => PinState::CountLow,
+        _ => PinState::Good,
+    }
+}

@@ -1,0 +1,301 @@
+//! A token with one session: login, find by CKA_ID, mechanisms by operation.
+//!
+//! Guards: one login attempt per process with a PIN, none when the token's flags warn; an object is
+//! found by id or label and class, exactly one; handles are forgotten with the session they came
+//! from; an operation the vendor map does not number is refused before any call.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::Slot;
+use cryptoki::types::RawAuthPin;
+use cryptoki_sys::{
+    CK_MECHANISM_TYPE, CK_OBJECT_CLASS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKA_CHECK_VALUE, CKA_CLASS, CKA_ID,
+    CKA_LABEL,
+};
+use kms_core::id::ObjectId;
+use kms_core::ports::{FaultClass, HsmError, HsmResult, PinState, TokenStatus};
+use kms_core::secret::{Kcv, KcvMethod, Pin};
+use kms_core::sm2::PublicKey;
+
+use crate::fault::{about, fault, from_cryptoki, refused};
+use crate::module::{self, Module};
+use crate::raw::{Encoded, Functions, Mechanism, Parameter};
+use crate::template::{Role, Template, check};
+use crate::vendor::{Operation, VendorMap};
+use crate::wire::WorkerRole;
+
+/// Objects looked at when one is expected: enough to say "several".
+const FOUND_MAX: usize = 8;
+
+/// The worker's token.
+pub(crate) struct Token {
+    module: Module,
+    map: VendorMap,
+    name: (String, Option<String>),
+    role: WorkerRole,
+    pin: Option<Pin>,
+    /// A login that failed is not tried again in this process.
+    failed_login: Option<HsmError>,
+    slot: Slot,
+    session: Option<Session>,
+    handles: HashMap<(CK_OBJECT_CLASS, ObjectId), CK_OBJECT_HANDLE>,
+    public_keys: HashMap<ObjectId, PublicKey>,
+}
+
+impl Token {
+    /// Finds the token; does not log in.
+    pub(crate) fn find(
+        module: Module,
+        map: VendorMap,
+        label: String,
+        serial: Option<String>,
+        role: WorkerRole,
+        pin: Option<Pin>,
+    ) -> HsmResult<Self> {
+        let slot = module.find_token(&label, serial.as_deref())?;
+        Ok(Self {
+            module,
+            map,
+            name: (label, serial),
+            role,
+            pin,
+            failed_login: None,
+            slot,
+            session: None,
+            handles: HashMap::new(),
+            public_keys: HashMap::new(),
+        })
+    }
+
+    /// Runs `body`; after a lost session, once more in a new one.
+    pub(crate) fn attempt<T>(&mut self, mut body: impl FnMut(&mut Self) -> HsmResult<T>) -> HsmResult<T> {
+        match body(self) {
+            Err(error) if error.class == FaultClass::Retryable => {
+                self.forget()?;
+                body(self).map_err(|mut error| {
+                    if crate::fault::is_handle_fault(&error) {
+                        error.class = FaultClass::Refused;
+                    }
+                    error
+                })
+            }
+            done => done,
+        }
+    }
+
+    /// Identity and PIN state, without login.
+    pub(crate) fn status(&self) -> HsmResult<TokenStatus> {
+        Ok(module::status(&self.module.token_info(self.slot)?, self.map.name()))
+    }
+
+    pub(crate) const fn map(&self) -> &VendorMap {
+        &self.map
+    }
+
+    /// The function table; counted, so that it can be held across calls that change the token.
+    pub(crate) fn functions(&self) -> Rc<Functions> {
+        self.module.functions()
+    }
+
+    /// Number of an operation with its parameter.
+    pub(crate) fn mechanism<'p>(&self, operation: Operation, parameter: Parameter<'p>) -> HsmResult<Mechanism<'p>> {
+        Ok(Mechanism { number: self.number(operation)?, parameter })
+    }
+
+    fn number(&self, operation: Operation) -> HsmResult<CK_MECHANISM_TYPE> {
+        self.map.mechanism(operation).ok_or_else(|| {
+            let detail = format!("vendor map {} has no number for {operation}", self.map.name());
+            refused("vendor map", "OPERATION_NOT_MAPPED", detail)
+        })
+    }
+
+    /// Handle of the logged-in session; opens it and logs in where needed.
+    pub(crate) fn session(&mut self) -> HsmResult<CK_SESSION_HANDLE> {
+        Ok(self.open()?.handle())
+    }
+
+    /// The logged-in session.
+    pub(crate) fn open(&mut self) -> HsmResult<&Session> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => self.log_in()?,
+        };
+        Ok(self.session.insert(session))
+    }
+
+    fn log_in(&mut self) -> HsmResult<Session> {
+        if let Some(error) = &self.failed_login {
+            return Err(error.clone());
+        }
+        let session = self.try_log_in();
+        if let Err(error) = &session
+            && error.class == FaultClass::Pin
+        {
+            self.failed_login = Some(error.clone());
+            self.pin = None;
+        }
+        session
+    }
+
+    fn try_log_in(&self) -> HsmResult<Session> {
+        let pin_fault = |code: &str, detail: &str| fault(FaultClass::Pin, "C_Login", code, detail);
+        let Some(pin) = &self.pin else {
+            return Err(pin_fault("NO_PIN", "this worker was started without a PIN"));
+        };
+        let info = self.module.token_info(self.slot)?;
+        let officer = self.role == WorkerRole::SecurityOfficer;
+        let state =
+            if officer { module::officer_pin_state(&info) } else { module::status(&info, self.map.name()).user_pin };
+        match state {
+            PinState::Locked => return Err(pin_fault("CKR_PIN_LOCKED", "the token's flags say so; no attempt was made")),
+            // A person stands behind an SO login; a service must not burn the last attempt.
+            PinState::FinalTry if !officer => {
+                return Err(pin_fault("PIN_FINAL_TRY", "one attempt is left; no attempt was made; enter the PIN by hand"));
+            }
+            PinState::Good | PinState::CountLow | PinState::FinalTry => {}
+        }
+        let session = self.module.context().open_rw_session(self.slot).map_err(from_cryptoki)?;
+        let user = if officer { UserType::So } else { UserType::User };
+        let pin = RawAuthPin::new(Box::new(pin.expose().to_vec()));
+        match session.login_with_raw(user, &pin).map_err(from_cryptoki) {
+            Err(error) if error.code != "CKR_USER_ALREADY_LOGGED_IN" => Err(error),
+            _ => Ok(session),
+        }
+    }
+
+    /// Drops session, handles and slot: the token is looked for again.
+    fn forget(&mut self) -> HsmResult<()> {
+        self.session = None;
+        self.handles.clear();
+        self.public_keys.clear();
+        self.slot = self.module.find_token(&self.name.0, self.name.1.as_deref())?;
+        Ok(())
+    }
+
+    /// Handles of everything that matches, at most [`FOUND_MAX`].
+    pub(crate) fn find_all(&mut self, template: &Template) -> HsmResult<Vec<CK_OBJECT_HANDLE>> {
+        let session = self.session()?;
+        self.functions().find(session, &mut Encoded::of(template), FOUND_MAX)
+    }
+
+    /// The only object of this class and id, or none.
+    pub(crate) fn find_optional(&mut self, class: CK_OBJECT_CLASS, id: ObjectId) -> HsmResult<Option<CK_OBJECT_HANDLE>> {
+        let wanted = Template::default().number(CKA_CLASS, class).bytes(CKA_ID, id.as_bytes());
+        at_most_one(&self.find_all(&wanted)?, || format!("id {id}"))
+    }
+
+    /// The only object of this class and label, or none.
+    pub(crate) fn find_label(&mut self, class: CK_OBJECT_CLASS, label: &str) -> HsmResult<Option<CK_OBJECT_HANDLE>> {
+        let wanted = Template::default().number(CKA_CLASS, class).bytes(CKA_LABEL, label.as_bytes());
+        at_most_one(&self.find_all(&wanted)?, || format!("label {label:?}"))
+    }
+
+    /// The object of this role and id; its handle is remembered until the session ends.
+    pub(crate) fn find_one(&mut self, role: &Role, id: ObjectId) -> HsmResult<CK_OBJECT_HANDLE> {
+        if let Some(handle) = self.handles.get(&(role.class(), id)) {
+            return Ok(*handle);
+        }
+        let handle = self.find_optional(role.class(), id)?.ok_or_else(|| missing(role, &format!("id {id}")))?;
+        self.handles.insert((role.class(), id), handle);
+        Ok(handle)
+    }
+
+    /// Adopts the object under `id` if it shows every attribute of `expected`; else makes it and
+    /// looks again. `expected` must hold CKA_ID.
+    pub(crate) fn adopt_or_make(
+        &mut self,
+        role: &Role,
+        id: ObjectId,
+        expected: &Template,
+        make: impl FnOnce(&mut Self) -> HsmResult<CK_OBJECT_HANDLE>,
+    ) -> HsmResult<CK_OBJECT_HANDLE> {
+        let object = match self.find_optional(role.class(), id)? {
+            Some(object) => object,
+            None => make(self).map_err(|error| about(error, || format!("{} {id}", role.name)))?,
+        };
+        self.check(object, role, expected).map_err(|error| about(error, || format!("{} {id}", role.name)))?;
+        Ok(object)
+    }
+
+    /// Compares an object with its template.
+    pub(crate) fn check(&mut self, object: CK_OBJECT_HANDLE, role: &Role, expected: &Template) -> HsmResult<()> {
+        let session = self.session()?;
+        check(&self.functions(), session, object, role.name, expected)
+    }
+
+    /// The check value of an SM4 key, as the token computes it.
+    pub(crate) fn kcv(&mut self, key: CK_OBJECT_HANDLE) -> HsmResult<Kcv> {
+        let session = self.session()?;
+        if !self.map.supports(CKA_CHECK_VALUE) {
+            let detail = format!("vendor map {} lacks check-value", self.map.name());
+            return Err(refused("vendor map", "OPERATION_NOT_MAPPED", detail));
+        }
+        let value = self.functions().value(session, key, CKA_CHECK_VALUE)?.unwrap_or_default();
+        Kcv::truncated(KcvMethod::Ecb3, &value)
+            .map_err(|error| refused("C_GetAttributeValue", "CHECK_VALUE", error.to_string()))
+    }
+
+    /// Remembers the public half of a key of this session.
+    pub(crate) fn remember(&mut self, id: ObjectId, key: PublicKey) {
+        self.public_keys.insert(id, key);
+    }
+
+    /// A remembered public half.
+    pub(crate) fn remembered(&self, id: ObjectId) -> Option<PublicKey> {
+        self.public_keys.get(&id).copied()
+    }
+}
+
+/// Nothing under that id or label.
+pub(crate) fn missing(role: &Role, which: &str) -> HsmError {
+    refused("C_FindObjects", "OBJECT_MISSING", format!("{}: no object with {which}", role.name))
+}
+
+fn at_most_one(found: &[CK_OBJECT_HANDLE], which: impl Fn() -> String) -> HsmResult<Option<CK_OBJECT_HANDLE>> {
+    match found {
+        [] => Ok(None),
+        [only] => Ok(Some(*only)),
+        several => {
+            let least = if several.len() == FOUND_MAX { "at least " } else { "" };
+            let detail = format!("{least}{} objects with {}; officers must decide", several.len(), which());
+            Err(refused("C_FindObjects", "OBJECT_COUNT", detail))
+        }
+    }
+}
+
+/// A session object that is destroyed when it goes out of scope, on every path.
+pub(crate) struct Passing {
+    functions: Rc<Functions>,
+    session: CK_SESSION_HANDLE,
+    object: Option<CK_OBJECT_HANDLE>,
+}
+
+impl Passing {
+    pub(crate) fn new(functions: &Rc<Functions>, session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> Self {
+        Self { functions: Rc::clone(functions), session, object: Some(object) }
+    }
+
+    /// The handle; 0, which no object has, after destruction.
+    pub(crate) fn handle(&self) -> CK_OBJECT_HANDLE {
+        self.object.unwrap_or_default()
+    }
+
+    /// Destroys it now and reports a failure to.
+    pub(crate) fn destroy(mut self) -> HsmResult<()> {
+        match self.object.take() {
+            Some(object) => self.functions.destroy(self.session, object),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        if let Some(object) = self.object.take() {
+            // A failure here leaves a session object, which dies with the session.
+            let _ = self.functions.destroy(self.session, object);
+        }
+    }
+}

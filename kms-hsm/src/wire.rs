@@ -1,0 +1,270 @@
+//! What client and worker say to each other over the pipe.
+//!
+//! Length-prefixed frames: four bytes little-endian, then a postcard-coded [`Hello`], [`Request`] or
+//! [`Response`], or the bare bytes of a secret. Not stored and not versioned: both ends come from one
+//! build, and the greeting carries the version to prove it. Guards: no type here that implements a
+//! codec holds a secret, and a frame has a named limit.
+
+use std::io::{self, Read, Write};
+
+use kms_core::ports::{FaultClass, HsmError, HsmResult, PinState, TokenStatus};
+use kms_core::secret::{Kcv, KcvMethod};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::fault::fault;
+
+/// Largest frame, in bytes: a chunk of [`CHUNK_KEYS_MAX`] keys with check values fits twice.
+pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Most keys in one chunk order: cards × masters.
+pub const CHUNK_KEYS_MAX: usize = 256 * 1024;
+
+/// Bytes of a wrapped key and its check value in a chunk answer.
+const CHUNK_KEY_BYTES: usize = kms_core::ports::WRAPPED_KEY_BYTES + KCV_BYTES;
+/// Bytes of a check value in chunks: three of `E_K(0)`.
+pub(crate) const KCV_BYTES: usize = 3;
+const _: () = assert!(2 * CHUNK_KEYS_MAX * CHUNK_KEY_BYTES <= FRAME_BYTES_MAX);
+
+/// Both ends must come from the same build.
+pub(crate) const WIRE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Memory taken at a time while a frame arrives.
+const READ_BYTES: usize = 64 * 1024;
+
+/// What a worker may do; chosen at start, never changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum WorkerRole {
+    /// User login on a bureau's token.
+    Bureau,
+    /// User login: create, import, unwrap. Lives for one call.
+    Ceremony,
+    /// User login: sign, diversify, wrap, seal, protect.
+    Runtime,
+    /// SO login: sets trust.
+    SecurityOfficer,
+    /// Initialises a token.
+    Setup,
+}
+
+/// First frame to a worker. As many frames with bare secrets follow as `secrets` says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) version: String,
+    pub(crate) role: WorkerRole,
+    pub(crate) module: String,
+    pub(crate) map_path: String,
+    pub(crate) map_text: String,
+    pub(crate) label: String,
+    pub(crate) serial: Option<String>,
+    /// 0: no login. 1: the PIN. 2 (setup): SO PIN, user PIN.
+    pub(crate) secrets: u8,
+}
+
+/// 16 bytes of an object id.
+pub(crate) type Id = [u8; 16];
+
+/// One master to be made.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Master {
+    pub(crate) id: Id,
+    pub(crate) label: String,
+    pub(crate) transferable: bool,
+}
+
+/// A sealed key or component.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Sealed {
+    pub(crate) ciphertext: Vec<u8>,
+    pub(crate) kcv: WireKcv,
+}
+
+/// A check value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WireKcv {
+    method: u8,
+    value: Vec<u8>,
+}
+
+impl From<Kcv> for WireKcv {
+    fn from(kcv: Kcv) -> Self {
+        let method = match kcv.method() {
+            KcvMethod::Cmac5 => 1,
+            KcvMethod::Ecb3 => 0,
+        };
+        Self { method, value: kcv.value().to_vec() }
+    }
+}
+
+impl WireKcv {
+    pub(crate) fn decode(&self) -> HsmResult<Kcv> {
+        let method = if self.method == 0 { KcvMethod::Ecb3 } else { KcvMethod::Cmac5 };
+        Kcv::new(method, &self.value).map_err(|error| garbled(&error.to_string()))
+    }
+}
+
+/// What the client asks. Each is idempotent under the ids it carries.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Request {
+    CardIndex { index: Id, values: Vec<Vec<u8>> },
+    CreateImportKey { label: String },
+    CreateInstanceKeys { log: Id, instance: Id, import: Id, component_import: Id, index: Id, storage: Id },
+    CreatePersonalizationKey { label: String },
+    CreateTransportKey { id: Id, label: String },
+    GenerateMasters { masters: Vec<Master> },
+    ImportMasters { import: Id, masters: Vec<(Master, Sealed)> },
+    InitToken { label: String },
+    /// The scalar follows in a frame of its own.
+    InstallImportKey { label: String },
+    IssueChunk { kek: Id, masters: Vec<(Id, bool)>, blocks: Vec<Id> },
+    LogHead,
+    MastersFromComponents { component_import: Id, components: Vec<Sealed>, masters: Vec<(Master, Id)> },
+    OpenTransportKey { import_label: String, id: Id, sealed: Sealed },
+    Protect { storage: Id, plaintext: Vec<u8>, context: Vec<u8> },
+    Random { count: u32 },
+    Rewrap { transport: Id, personalization_label: String, items: Vec<(Vec<u8>, Option<WireKcv>)> },
+    SealDiversified { masters: Vec<Id>, block: Id, recipient: Id },
+    SealTransportKey { kek: Id, recipient: Id },
+    SetLogHead { head: Vec<u8> },
+    Sign { key: Id, e: [u8; 32] },
+    Status,
+    TrustRecipient { id: Id, label: String, key: Vec<u8> },
+    TrustedObject { id: Id, transport_key: bool },
+    Unprotect { storage: Id, protected: Vec<u8>, context: Vec<u8> },
+}
+
+/// What the worker answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Response {
+    Absent,
+    Bytes(Vec<u8>),
+    /// Wrapped keys end to end, card by card; then the check values of the flagged masters likewise.
+    Chunk { wrapped: Vec<u8>, kcvs: Vec<u8> },
+    Done,
+    Fault(Fault),
+    Items(Vec<Vec<u8>>),
+    Kcvs(Vec<WireKcv>),
+    Present { public_key: Option<Vec<u8>>, kcv: Option<WireKcv> },
+    Sealed(Vec<Sealed>),
+    Status(Status),
+}
+
+/// A failed call.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Fault {
+    class: u8,
+    function: String,
+    code: String,
+    detail: Option<String>,
+}
+
+const CLASSES: [FaultClass; 5] =
+    [FaultClass::Refused, FaultClass::Retryable, FaultClass::Indeterminate, FaultClass::Broken, FaultClass::Pin];
+
+impl From<HsmError> for Fault {
+    fn from(error: HsmError) -> Self {
+        let class = CLASSES.iter().zip(0..).find(|(class, _)| **class == error.class).map_or(u8::MAX, |(_, n)| n);
+        Self { class, function: error.function, code: error.code, detail: error.detail }
+    }
+}
+
+impl From<Fault> for HsmError {
+    fn from(fault: Fault) -> Self {
+        let class = CLASSES.get(usize::from(fault.class)).copied().unwrap_or(FaultClass::Indeterminate);
+        Self { class, function: fault.function, code: fault.code, detail: fault.detail }
+    }
+}
+
+/// Token identity and PIN state.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Status {
+    label: String,
+    manufacturer: String,
+    model: String,
+    serial: String,
+    map: String,
+    user_pin: u8,
+}
+
+const PIN_STATES: [PinState; 4] = [PinState::Good, PinState::CountLow, PinState::FinalTry, PinState::Locked];
+
+impl From<TokenStatus> for Status {
+    fn from(status: TokenStatus) -> Self {
+        let state = PIN_STATES.iter().zip(0..).find(|(state, _)| **state == status.user_pin).map_or(u8::MAX, |(_, n)| n);
+        Self {
+            label: status.label,
+            manufacturer: status.manufacturer,
+            model: status.model,
+            serial: status.serial,
+            map: status.map,
+            user_pin: state,
+        }
+    }
+}
+
+impl From<Status> for TokenStatus {
+    fn from(status: Status) -> Self {
+        Self {
+            user_pin: PIN_STATES.get(usize::from(status.user_pin)).copied().unwrap_or(PinState::Locked),
+            label: status.label,
+            manufacturer: status.manufacturer,
+            model: status.model,
+            serial: status.serial,
+            map: status.map,
+        }
+    }
+}
+
+/// An answer that cannot be: the two ends disagree, or memory was damaged.
+pub(crate) fn garbled(what: &str) -> HsmError {
+    fault(FaultClass::Indeterminate, "worker", "ANSWER_GARBLED", what)
+}
+
+/// A value as a frame's content.
+pub(crate) fn encode(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    postcard::to_stdvec(value).map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// A frame's content as a value; bytes left over are refused.
+pub(crate) fn decode<'a, T: Deserialize<'a>>(frame: &'a [u8]) -> io::Result<T> {
+    match postcard::take_from_bytes(frame) {
+        Ok((value, [])) => Ok(value),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "bytes after the end of a frame's content")),
+        Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
+    }
+}
+
+/// Writes one frame.
+pub(crate) fn write_frame(to: &mut impl Write, content: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(content.len()).ok().filter(|_| content.len() <= FRAME_BYTES_MAX);
+    let Some(length) = length else {
+        let message = format!("a frame of {} bytes; at most {FRAME_BYTES_MAX} are sent", content.len());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    };
+    to.write_all(&length.to_le_bytes())?;
+    to.write_all(content)?;
+    to.flush()
+}
+
+/// Reads one frame; `None` at the orderly end. The memory is wiped on drop, for it may be a secret;
+/// it grows only in place, so no copy is left behind.
+pub(crate) fn read_frame(from: &mut impl Read) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let mut length = [0; 4];
+    match from.read(&mut length[..1])? {
+        0 => return Ok(None),
+        _ => from.read_exact(&mut length[1..])?,
+    }
+    let length = u32::from_le_bytes(length) as usize;
+    if length > FRAME_BYTES_MAX {
+        let message = format!("a frame of {length} bytes; at most {FRAME_BYTES_MAX} are read");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    let mut content = Zeroizing::new(Vec::with_capacity(length));
+    while content.len() < length {
+        let start = content.len();
+        content.resize(length.min(start + READ_BYTES), 0);
+        let Some(fresh) = content.get_mut(start..) else { break };
+        from.read_exact(fresh)?;
+    }
+    Ok(Some(content))
+}

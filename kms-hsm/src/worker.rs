@@ -1,0 +1,303 @@
+//! The worker process: lock down, load one module, serve one pipe.
+//!
+//! Guards: a role fixed at start decides which requests are answered at all; secrets come over the
+//! pipe in frames of their own, never by argument or environment; when the other end is gone the
+//! process ends at once, even in the middle of a call that hangs.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::mpsc;
+
+use kms_core::id::ObjectId;
+use kms_core::ports::{
+    Custody, FaultClass, HsmError, HsmResult, InstanceKeyIds, MasterSpec, SealedComponent, SealedMaster, TrustedObject,
+    TrustedRole,
+};
+use kms_core::secret::{Pin, Secret};
+use kms_core::sm2::PublicKey;
+use zeroize::Zeroizing;
+
+use crate::fault::{fault, refused};
+use crate::lockdown;
+use crate::module::Module;
+use crate::session::Token;
+use crate::vendor::VendorMap;
+use crate::wire::{self, Hello, Id, Master, Request, Response, Sealed, Status, WireKcv, WorkerRole};
+use crate::{bureau, instance, issue, masters, officer, seal, setup, storage};
+
+/// Most secrets in a greeting.
+const SECRETS_MAX: u8 = 2;
+
+/// A frame as it arrived.
+type Frame = Zeroizing<Vec<u8>>;
+
+/// `main` of `kms-hsm-worker`.
+#[doc(hidden)]
+#[must_use]
+pub fn run() -> ExitCode {
+    for failure in lockdown::drop_privileges() {
+        eprintln!("kms-hsm-worker: could not drop: {failure}");
+    }
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kms-hsm-worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> io::Result<()> {
+    let mut to = lockdown::take_stdout()?;
+    // Not std's stdin: it buffers, and a PIN would stay in the buffer.
+    let mut from = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let (sender, frames) = mpsc::channel();
+    std::thread::spawn(move || {
+        loop {
+            let sent = match wire::read_frame(&mut from) {
+                Ok(Some(frame)) => sender.send(frame).is_ok(),
+                _ => false,
+            };
+            if !sent {
+                // The client is gone: nobody waits for what may be going on.
+                lockdown::exit_now(0);
+            }
+        }
+    });
+    let hello: Hello = wire::decode(&next(&frames)?)?;
+    let mut secrets = Vec::new();
+    for _ in 0..hello.secrets.min(SECRETS_MAX) {
+        secrets.push(next(&frames)?);
+    }
+    let role = hello.role;
+    match start(hello, secrets) {
+        Ok(Started::Token(mut token)) => {
+            answer(&mut to, token.status().map(|status| Response::Status(Status::from(status))))?;
+            loop {
+                let request: Request = wire::decode(&next(&frames)?)?;
+                let scalar = match request {
+                    Request::InstallImportKey { .. } => Some(next(&frames)?),
+                    _ => None,
+                };
+                let result = allowed(role, &request).and_then(|()| handle(&mut token, &request, scalar));
+                answer(&mut to, result)?;
+            }
+        }
+        Ok(Started::Setup { module, so_pin, user_pin }) => {
+            answer(&mut to, Ok(Response::Done))?;
+            let result = match wire::decode(&next(&frames)?)? {
+                Request::InitToken { label } => setup::initialise(&module, &label, &so_pin, &user_pin)
+                    .map(|status| Response::Status(Status::from(status))),
+                other => allowed(role, &other).map(|()| Response::Done),
+            };
+            answer(&mut to, result)
+        }
+        Err(error) => answer(&mut to, Err(error)),
+    }
+}
+
+/// What a greeting leads to.
+enum Started {
+    Setup { module: Module, so_pin: Pin, user_pin: Pin },
+    Token(Box<Token>),
+}
+
+fn start(hello: Hello, secrets: Vec<Frame>) -> HsmResult<Started> {
+    if hello.version != wire::WIRE_VERSION {
+        let detail = format!("the worker is {}, the client {}", wire::WIRE_VERSION, hello.version);
+        return Err(fault(FaultClass::Broken, "worker", "VERSION_DIFFERS", detail));
+    }
+    let mut pins = Vec::new();
+    for mut secret in secrets {
+        pins.push(Pin::new(std::mem::take(&mut *secret)).map_err(|error| pin_fault(&error.to_string()))?);
+    }
+    let mut pins = pins.into_iter();
+    if hello.role == WorkerRole::Setup {
+        let (Some(so_pin), Some(user_pin)) = (pins.next(), pins.next()) else {
+            return Err(pin_fault("initialising a token takes the SO PIN and the user PIN"));
+        };
+        return Ok(Started::Setup { module: Module::load(Path::new(&hello.module))?, so_pin, user_pin });
+    }
+    let map = VendorMap::parse(Path::new(&hello.map_path), &hello.map_text)
+        .map_err(|error| refused("vendor map", "MAP_UNUSABLE", error.to_string()))?;
+    let module = Module::load(Path::new(&hello.module))?;
+    Token::find(module, map, hello.label, hello.serial, hello.role, pins.next()).map(Box::new).map(Started::Token)
+}
+
+fn pin_fault(detail: &str) -> HsmError {
+    fault(FaultClass::Pin, "worker", "PIN_UNUSABLE", detail)
+}
+
+fn next(frames: &mpsc::Receiver<Frame>) -> io::Result<Frame> {
+    frames.recv().map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))
+}
+
+fn answer(to: &mut File, result: HsmResult<Response>) -> io::Result<()> {
+    let response = result.unwrap_or_else(|error| Response::Fault(error.into()));
+    wire::write_frame(to, &wire::encode(&response)?)
+}
+
+/// Which role answers which request. One role per process, so a process that serves batches cannot
+/// be talked into importing a key, nor one with the SO's PIN into anything but trust.
+fn allowed(role: WorkerRole, request: &Request) -> HsmResult<()> {
+    let by = match request {
+        Request::CardIndex { .. }
+        | Request::IssueChunk { .. }
+        | Request::LogHead
+        | Request::Protect { .. }
+        | Request::Random { .. }
+        | Request::SealDiversified { .. }
+        | Request::SealTransportKey { .. }
+        | Request::SetLogHead { .. }
+        | Request::Sign { .. }
+        | Request::TrustedObject { .. }
+        | Request::Unprotect { .. } => WorkerRole::Runtime,
+        Request::CreateInstanceKeys { .. }
+        | Request::GenerateMasters { .. }
+        | Request::ImportMasters { .. }
+        | Request::MastersFromComponents { .. } => WorkerRole::Ceremony,
+        Request::CreatePersonalizationKey { .. }
+        | Request::CreateTransportKey { .. }
+        | Request::TrustRecipient { .. } => WorkerRole::SecurityOfficer,
+        Request::CreateImportKey { .. }
+        | Request::InstallImportKey { .. }
+        | Request::OpenTransportKey { .. }
+        | Request::Rewrap { .. } => WorkerRole::Bureau,
+        Request::InitToken { .. } => WorkerRole::Setup,
+        Request::Status => return Ok(()),
+    };
+    if by == role {
+        return Ok(());
+    }
+    Err(refused("worker", "ROLE", format!("a {role:?} worker does not answer requests for {by:?}")))
+}
+
+fn handle(token: &mut Token, request: &Request, scalar: Option<Frame>) -> HsmResult<Response> {
+    if let Request::InstallImportKey { label } = request {
+        let mut scalar = scalar.unwrap_or_default();
+        let bytes: &mut [u8; 32] = scalar
+            .as_mut_slice()
+            .try_into()
+            .map_err(|_| refused("install_import_key", "SCALAR", "a private scalar has 32 bytes"))?;
+        return bureau::install_import_key(token, label, Secret::take(bytes)).map(public_key);
+    }
+    token.attempt(|token| dispatch(token, request))
+}
+
+fn dispatch(token: &mut Token, request: &Request) -> HsmResult<Response> {
+    match request {
+        Request::CardIndex { index, values } => storage::card_index(token, id(index), values).map(Response::Items),
+        Request::CreateImportKey { label } => bureau::create_import_key(token, label).map(public_key),
+        Request::CreateInstanceKeys { log, instance, import, component_import, index, storage } => {
+            let ids = InstanceKeyIds {
+                log: id(log),
+                instance: id(instance),
+                import: id(import),
+                component_import: id(component_import),
+                index: id(index),
+                storage: id(storage),
+            };
+            let keys = instance::create_keys(token, &ids)?;
+            let keys = [keys.log, keys.instance, keys.import, keys.component_import];
+            Ok(Response::Items(keys.iter().map(|key| key.to_sec1().to_vec()).collect()))
+        }
+        Request::CreatePersonalizationKey { label } => {
+            officer::create_personalization_key(token, label).map(|kcv| Response::Kcvs(vec![kcv.into()]))
+        }
+        Request::CreateTransportKey { id: key, label } => {
+            officer::create_transport_key(token, id(key), label).map(|kcv| Response::Kcvs(vec![kcv.into()]))
+        }
+        Request::GenerateMasters { masters: wanted } => {
+            let wanted: Vec<MasterSpec> = wanted.iter().map(spec).collect();
+            masters::generate(token, &wanted).map(|kcvs| Response::Kcvs(kcvs.into_iter().map(WireKcv::from).collect()))
+        }
+        Request::ImportMasters { import, masters: wanted } => {
+            let wanted: HsmResult<Vec<(MasterSpec, SealedMaster)>> =
+                wanted.iter().map(|(master, sealed)| Ok((spec(master), sealed_master(sealed)?))).collect();
+            let kcvs = masters::import(token, id(import), &wanted?)?;
+            Ok(Response::Kcvs(kcvs.into_iter().map(WireKcv::from).collect()))
+        }
+        Request::InitToken { .. } | Request::InstallImportKey { .. } => {
+            Err(refused("worker", "ROLE", "not a request for a token in use"))
+        }
+        Request::IssueChunk { kek, masters, blocks } => {
+            let chunk = issue::chunk(token, id(kek), masters, blocks)?;
+            Ok(Response::Chunk { wrapped: chunk.wrapped, kcvs: chunk.kcvs })
+        }
+        Request::LogHead => Ok(storage::log_head(token)?.map_or(Response::Absent, Response::Bytes)),
+        Request::MastersFromComponents { component_import, components, masters: wanted } => {
+            let components: HsmResult<Vec<SealedComponent>> = components
+                .iter()
+                .map(|sealed| Ok(SealedComponent { ciphertext: sealed.ciphertext.clone(), kcv: sealed.kcv.decode()? }))
+                .collect();
+            let wanted: Vec<(MasterSpec, Id)> = wanted.iter().map(|(master, block)| (spec(master), *block)).collect();
+            let (seed, kcvs) = masters::from_components(token, id(component_import), &components?, &wanted)?;
+            Ok(Response::Kcvs(std::iter::once(seed).chain(kcvs).map(WireKcv::from).collect()))
+        }
+        Request::OpenTransportKey { import_label, id: key, sealed } => {
+            bureau::open_transport_key(token, import_label, id(key), &sealed_master(sealed)?).map(|()| Response::Done)
+        }
+        Request::Protect { storage, plaintext, context } => {
+            storage::protect(token, id(storage), plaintext, context).map(Response::Bytes)
+        }
+        Request::Random { count } => storage::random(token, *count).map(Response::Bytes),
+        Request::Rewrap { transport, personalization_label, items } => {
+            let items: HsmResult<Vec<_>> = items
+                .iter()
+                .map(|(blob, kcv)| Ok((blob.clone(), kcv.as_ref().map(WireKcv::decode).transpose()?)))
+                .collect();
+            bureau::rewrap(token, id(transport), personalization_label, &items?).map(Response::Items)
+        }
+        Request::SealDiversified { masters, block, recipient } => {
+            let masters: Vec<ObjectId> = masters.iter().map(id).collect();
+            let sealed = seal::diversified(token, &masters, block, id(recipient))?;
+            Ok(Response::Sealed(sealed.into_iter().map(Sealed::from).collect()))
+        }
+        Request::SealTransportKey { kek, recipient } => {
+            seal::transport_key(token, id(kek), id(recipient)).map(|sealed| Response::Sealed(vec![sealed.into()]))
+        }
+        Request::SetLogHead { head } => storage::set_log_head(token, head).map(|()| Response::Done),
+        Request::Sign { key, e } => {
+            instance::sign(token, id(key), e).map(|signature| Response::Bytes(signature.to_raw().to_vec()))
+        }
+        Request::Status => token.status().map(|status| Response::Status(status.into())),
+        Request::TrustRecipient { id: key, label, key: point } => {
+            let public = PublicKey::from_sec1(point)
+                .map_err(|error| refused("trust_recipient", "PUBLIC_KEY", error.to_string()))?;
+            officer::trust_recipient(token, id(key), label, &public).map(|()| Response::Done)
+        }
+        Request::TrustedObject { id: key, transport_key } => {
+            let role = if *transport_key { TrustedRole::TransportKey } else { TrustedRole::Recipient };
+            Ok(match seal::look_up(token, id(key), role)? {
+                TrustedObject::Absent => Response::Absent,
+                TrustedObject::Present { public_key, kcv } => Response::Present {
+                    public_key: public_key.map(|key| key.to_sec1().to_vec()),
+                    kcv: kcv.map(WireKcv::from),
+                },
+            })
+        }
+        Request::Unprotect { storage, protected, context } => {
+            storage::unprotect(token, id(storage), protected, context).map(Response::Bytes)
+        }
+    }
+}
+
+const fn id(bytes: &Id) -> ObjectId {
+    ObjectId::from_bytes(*bytes)
+}
+
+fn spec(master: &Master) -> MasterSpec {
+    let custody = if master.transferable { Custody::Transferable } else { Custody::Local };
+    MasterSpec { id: id(&master.id), label: master.label.clone(), custody }
+}
+
+fn sealed_master(sealed: &Sealed) -> HsmResult<SealedMaster> {
+    Ok(SealedMaster { ciphertext: sealed.ciphertext.clone(), kcv: sealed.kcv.decode()? })
+}
+
+fn public_key(key: PublicKey) -> Response {
+    Response::Bytes(key.to_sec1().to_vec())
+}
