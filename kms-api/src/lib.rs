@@ -49,6 +49,7 @@
 //! A person of the system role reads `/health` and `/v1/status` only.
 
 pub mod body;
+pub mod policy_file;
 pub mod problem;
 pub mod signing;
 pub mod text;

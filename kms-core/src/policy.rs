@@ -261,3 +261,17 @@ pub enum PolicyViolation {
         found_ms: u64,
     },
 }
+
+impl PolicyViolation {
+    /// The operation that the rule is about; `None` for the rest of the policy.
+    #[must_use]
+    pub const fn operation(&self) -> Option<Operation> {
+        match self {
+            Self::Approvals { operation, .. }
+            | Self::LogSpan { operation, .. }
+            | Self::MissingRule { operation }
+            | Self::Validity { operation, .. } => Some(*operation),
+            Self::BatchCards { .. } | Self::ChunkCards { .. } | Self::TokenModel => None,
+        }
+    }
+}

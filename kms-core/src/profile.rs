@@ -84,6 +84,7 @@ impl KeyProfile {
         if slots > PROFILE_SLOTS_MAX {
             found.push(ProfileViolation::SlotCount { found: slots });
         }
+        check_custody(&parts, &mut found);
         let keys: Vec<_> = parts.keys.iter().filter_map(|key| ProfileKey::from_parts(key, &mut found)).collect();
         let path = common_path(&keys, &mut found);
         match (id, path) {
@@ -211,6 +212,16 @@ fn check_unique(keys: &[ProfileKeyParts], found: &mut Vec<ProfileViolation>) {
         if let Some(other) = sam_ids.insert(key.sam_id, &key.name) {
             let (key, other) = (key.name.clone(), other.clone());
             found.push(ProfileViolation::DuplicateSamId { key, other });
+        }
+    }
+}
+
+/// A SAM receives the masters of its level themselves, so these must be able to leave wrapped.
+fn check_custody(parts: &ProfileParts, found: &mut Vec<ProfileViolation>) {
+    for (scope, custody) in [(Scope::National, parts.national_custody), (Scope::Provincial, parts.provincial_custody)] {
+        let loads_sam = parts.keys.iter().any(|key| key.scope == scope && key.recipients.contains(&Recipient::Sam));
+        if loads_sam && custody == Custody::Local {
+            found.push(ProfileViolation::CustodyOfSamKey { level: scope.name() });
         }
     }
 }

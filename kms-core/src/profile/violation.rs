@@ -9,6 +9,10 @@ use crate::{diversify::InvalidPath, secret::KcvMethod};
 pub enum ProfileViolation {
     #[error("{key}: algorithm {}: this build supports sm4 only", .found.name())]
     Algorithm { key: String, found: Algorithm },
+    #[error(
+        "custody: the {level} masters are \"local\", but a SAM is to receive one: SAM loading needs \"transferable\""
+    )]
+    CustodyOfSamKey { level: &'static str },
     #[error("{key}: the name stands twice")]
     DuplicateName { key: String },
     #[error("{key}: has the SAM id of {other}")]
@@ -47,4 +51,34 @@ pub enum ProfileViolation {
     Title,
     #[error("version: counts from 1")]
     Version,
+}
+
+impl ProfileViolation {
+    /// The key that the rule is about, as the file names it; `None` for the profile as a whole.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Algorithm { key, .. }
+            | Self::DuplicateName { key }
+            | Self::DuplicateSamId { key, .. }
+            | Self::Groups { key, .. }
+            | Self::KcvMethod { key, .. }
+            | Self::KcvOfMacKey { key }
+            | Self::Length { key, .. }
+            | Self::MixedPaths { key }
+            | Self::Name { key }
+            | Self::Path { key, .. }
+            | Self::Recipients { key }
+            | Self::SamId { key, .. }
+            | Self::SamKeyType { key, .. }
+            | Self::SamLevel { key, .. }
+            | Self::SamUseLevels { key, .. } => Some(key),
+            Self::CustodyOfSamKey { .. }
+            | Self::Id
+            | Self::KeyCount { .. }
+            | Self::SlotCount { .. }
+            | Self::Title
+            | Self::Version => None,
+        }
+    }
 }
