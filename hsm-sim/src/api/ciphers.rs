@@ -1,0 +1,85 @@
+//! Encryption, decryption, digests, signatures (PKCS#11 2.40 §5.8 to §5.12): which key a started operation may use.
+
+use std::sync::Arc;
+
+use cryptoki_sys::*;
+
+use super::objects::kind_of_key;
+use crate::{
+    attribute::Flags,
+    mechanism::{
+        Mechanism,
+        cipher::{CipherOperation, Direction},
+        mac::MacOperation,
+    },
+    object::Object,
+    profile::{KeyKind, Mech},
+    rv::{Result, Rv, ensure},
+    session::{DigestOperation, Session},
+};
+
+/// C_EncryptInit, C_DecryptInit.
+pub(crate) fn start_cipher(
+    session: &Session,
+    direction: Direction,
+    mechanism: &Mechanism,
+    key: CK_OBJECT_HANDLE,
+) -> Result<CipherOperation> {
+    let (usage, half) = match direction {
+        Direction::Encrypt => (Flags::ENCRYPT, CKO_PUBLIC_KEY),
+        Direction::Decrypt => (Flags::DECRYPT, CKO_PRIVATE_KEY),
+    };
+    let fits = |key: &Object, kind| match mechanism.mech {
+        Mech::Sm4Ecb | Mech::Sm4Cbc | Mech::Sm4CbcPad | Mech::Sm4Gcm => Ok(kind == KeyKind::Sm4),
+        Mech::Sm2Encrypt => Ok(key.class() == half),
+        _ => Err(Rv(CKR_MECHANISM_INVALID)),
+    };
+    let key = usable(session, key, usage, mechanism.mech, fits)?;
+    CipherOperation::start(direction, mechanism, key)
+}
+
+/// C_SignInit (`usage` SIGN), C_VerifyInit (`usage` VERIFY).
+pub(crate) fn start_mac(
+    session: &Session,
+    usage: Flags,
+    mechanism: &Mechanism,
+    key: CK_OBJECT_HANDLE,
+) -> Result<MacOperation> {
+    let half = if usage == Flags::SIGN { CKO_PRIVATE_KEY } else { CKO_PUBLIC_KEY };
+    let fits = |key: &Object, kind| match mechanism.mech {
+        Mech::HmacSm3 => Ok(matches!(kind, KeyKind::Generic | KeyKind::HmacSm3)),
+        Mech::Sm4Cmac => Ok(kind == KeyKind::Sm4),
+        Mech::Sm2Raw | Mech::Sm2Sm3 => Ok(key.class() == half),
+        _ => Err(Rv(CKR_MECHANISM_INVALID)),
+    };
+    let key = usable(session, key, usage, mechanism.mech, fits)?;
+    MacOperation::start(mechanism, key)
+}
+
+/// C_DigestInit.
+pub(crate) fn start_digest(mechanism: &Mechanism) -> Result<DigestOperation> {
+    ensure(mechanism.mech == Mech::Sm3, CKR_MECHANISM_INVALID)?;
+    Ok(DigestOperation::default())
+}
+
+/// C_DigestKey. The digest of a key that may not be read would let its holder test guesses, and short keys be found.
+pub(crate) fn digest_key(session: &Session, operation: &mut DigestOperation, key: CK_OBJECT_HANDLE) -> Result<()> {
+    let key = session.token().object(key).map_err(|_| Rv(CKR_KEY_HANDLE_INVALID))?;
+    let readable = key.class() == CKO_SECRET_KEY && !key.is(Flags::SENSITIVE) && key.is(Flags::EXTRACTABLE);
+    ensure(readable, CKR_KEY_INDIGESTIBLE)?;
+    operation.update(key.secret()?.expose());
+    Ok(())
+}
+
+fn usable(
+    session: &Session,
+    key: CK_OBJECT_HANDLE,
+    usage: Flags,
+    mech: Mech,
+    fits: impl Fn(&Object, KeyKind) -> Result<bool>,
+) -> Result<Arc<Object>> {
+    let key = session.token().object(key).map_err(|_| Rv(CKR_KEY_HANDLE_INVALID))?;
+    ensure(fits(&key, kind_of_key(&key)?)?, CKR_KEY_TYPE_INCONSISTENT)?;
+    crate::rules::usage::ensure_use(&key, usage, mech, session.caller().profile)?;
+    Ok(key)
+}

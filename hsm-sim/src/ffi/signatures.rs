@@ -1,0 +1,164 @@
+//! Signatures and MACs (PKCS#11 2.40 §5.11, §5.12). Signatures with message recovery do not exist for SM2.
+
+use cryptoki_sys::*;
+
+use super::{
+    entry,
+    memory::{Delivery, Output, input},
+    module,
+    parameters::mechanism,
+    session,
+};
+use crate::{
+    api::ciphers,
+    attribute::Flags,
+    mechanism::mac::MacOperation,
+    rv::{Result, Rv, ensure},
+    session::Work,
+};
+
+fn under_way(work: &mut Work, usage: Flags) -> &mut Option<MacOperation> {
+    if usage == Flags::SIGN { &mut work.sign } else { &mut work.verify }
+}
+
+unsafe fn start(
+    handle: CK_SESSION_HANDLE,
+    usage: Flags,
+    how: *const CK_MECHANISM,
+    key: CK_OBJECT_HANDLE,
+) -> Result<()> {
+    let session = session(handle)?;
+    let mut work = session.work();
+    let operation = under_way(&mut work, usage);
+    ensure(operation.is_none(), CKR_OPERATION_ACTIVE)?;
+    // SAFETY: passed on.
+    let mechanism = unsafe { mechanism(how, module()?.profile())? };
+    *operation = Some(ciphers::start_mac(&session, usage, &mechanism, key)?);
+    Ok(())
+}
+
+fn update(handle: CK_SESSION_HANDLE, usage: Flags, data: &[u8]) -> Result<()> {
+    let session = session(handle)?;
+    let mut work = session.work();
+    let operation = under_way(&mut work, usage);
+    let running = operation.as_mut().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
+    running.in_parts = true;
+    let outcome = running.update(data);
+    if outcome.is_err() {
+        *operation = None;
+    }
+    outcome
+}
+
+/// Signs what came before and `data`, unless the caller asks for the length or has too little room.
+unsafe fn finish_signing(handle: CK_SESSION_HANDLE, data: Option<&[u8]>, out: &Output) -> Result<()> {
+    let session = session(handle)?;
+    let mut work = session.work();
+    let running = work.sign.as_ref().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
+    ensure(data.is_none() || !running.in_parts, CKR_OPERATION_ACTIVE)?;
+    let length = running.length();
+    // SAFETY: passed on.
+    unsafe {
+        if out.wants_less(length) {
+            return out.fill(length, |_| Ok(())).map(|_| ());
+        }
+        let mut running = work.sign.take().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
+        running.update(data.unwrap_or_default())?;
+        let signature = running.sign()?;
+        ensure(out.deliver(&signature)? == Delivery::Written, CKR_GENERAL_ERROR)
+    }
+}
+
+fn finish_verifying(handle: CK_SESSION_HANDLE, data: Option<&[u8]>, signature: &[u8]) -> Result<()> {
+    let session = session(handle)?;
+    let mut work = session.work();
+    let running = work.verify.as_ref().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
+    ensure(data.is_none() || !running.in_parts, CKR_OPERATION_ACTIVE)?;
+    let mut running = work.verify.take().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
+    running.update(data.unwrap_or_default())?;
+    running.verify(signature)
+}
+
+entry! {
+    /// C_SignInit (§5.11).
+    fn sign_init(handle: CK_SESSION_HANDLE, how: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
+        start(handle, Flags::SIGN, how, key)
+    }
+}
+
+entry! {
+    /// C_Sign (§5.11).
+    fn sign(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG, out: *mut CK_BYTE, length: *mut CK_ULONG) {
+        finish_signing(handle, Some(input(data, size)?), &Output::new(out, length)?)
+    }
+}
+
+entry! {
+    /// C_SignUpdate (§5.11).
+    fn sign_update(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG) {
+        update(handle, Flags::SIGN, input(data, size)?)
+    }
+}
+
+entry! {
+    /// C_SignFinal (§5.11).
+    fn sign_final(handle: CK_SESSION_HANDLE, out: *mut CK_BYTE, length: *mut CK_ULONG) {
+        finish_signing(handle, None, &Output::new(out, length)?)
+    }
+}
+
+entry! {
+    /// C_VerifyInit (§5.12).
+    fn verify_init(handle: CK_SESSION_HANDLE, how: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
+        start(handle, Flags::VERIFY, how, key)
+    }
+}
+
+entry! {
+    /// C_Verify (§5.12).
+    fn verify(
+        handle: CK_SESSION_HANDLE,
+        data: *mut CK_BYTE,
+        size: CK_ULONG,
+        signature: *mut CK_BYTE,
+        length: CK_ULONG,
+    ) {
+        finish_verifying(handle, Some(input(data, size)?), input(signature, length)?)
+    }
+}
+
+entry! {
+    /// C_VerifyUpdate (§5.12).
+    fn verify_update(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG) {
+        update(handle, Flags::VERIFY, input(data, size)?)
+    }
+}
+
+entry! {
+    /// C_VerifyFinal (§5.12).
+    fn verify_final(handle: CK_SESSION_HANDLE, signature: *mut CK_BYTE, length: CK_ULONG) {
+        finish_verifying(handle, None, input(signature, length)?)
+    }
+}
+
+entry! {
+    /// C_SignRecoverInit, C_VerifyRecoverInit (§5.11, §5.12).
+    fn recover_init(handle: CK_SESSION_HANDLE, _how: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
+        session(handle)?;
+        Err(Rv(CKR_FUNCTION_NOT_SUPPORTED))
+    }
+}
+
+entry! {
+    /// C_SignRecover, C_VerifyRecover (§5.11, §5.12).
+    fn recover(
+        handle: CK_SESSION_HANDLE,
+        _data: *mut CK_BYTE,
+        _size: CK_ULONG,
+        _out: *mut CK_BYTE,
+        _length: *mut CK_ULONG,
+    ) {
+        session(handle)?;
+        Err(Rv(CKR_FUNCTION_NOT_SUPPORTED))
+    }
+}

@@ -1,0 +1,110 @@
+//! C_Sign, C_Verify: HMAC-SM3, SM4-CMAC, and SM2 over a message or over e.
+
+use std::sync::Arc;
+
+use cmac::Cmac;
+use cryptoki_sys::*;
+use hmac::{Hmac, KeyInit, Mac};
+use sm3::{Digest, Sm3};
+use sm4::Sm4;
+use zeroize::Zeroizing;
+
+use super::{Mechanism, Parameter, sm2};
+use crate::{
+    object::Object,
+    profile::Mech,
+    rv::{Result, Rv, ensure},
+};
+
+/// Bytes of e (GM/T 0003.2 §6.1).
+const E_BYTES: usize = 32;
+
+/// A signature or MAC under way; the same for making and for checking.
+#[derive(Clone)]
+pub(crate) struct MacOperation {
+    state: State,
+    pub(crate) in_parts: bool,
+}
+
+#[derive(Clone)]
+enum State {
+    Hmac(Box<Hmac<Sm3>>),
+    Cmac(Box<Cmac<Sm4>>),
+    Sm2Message { hash: Sm3, key: Arc<Object> },
+    Sm2Raw { e: Vec<u8>, key: Arc<Object> },
+}
+
+impl MacOperation {
+    pub(crate) fn start(mechanism: &Mechanism, key: Arc<Object>) -> Result<Self> {
+        let state = match mechanism.mech {
+            Mech::HmacSm3 => {
+                let mac = Hmac::new_from_slice(key.secret()?.expose()).map_err(|_| Rv(CKR_KEY_SIZE_RANGE))?;
+                State::Hmac(Box::new(mac))
+            }
+            Mech::Sm4Cmac => {
+                let mac = Cmac::new_from_slice(key.secret()?.expose()).map_err(|_| Rv(CKR_KEY_SIZE_RANGE))?;
+                State::Cmac(Box::new(mac))
+            }
+            Mech::Sm2Sm3 => {
+                let id = match &mechanism.parameter {
+                    Parameter::SignerId(id) => id.as_slice(),
+                    _ => sm2::DEFAULT_SIGNER_ID,
+                };
+                let z = sm2::identity_digest(&sm2::point_of(&key)?, id)?;
+                State::Sm2Message { hash: Sm3::new_with_prefix(z), key }
+            }
+            Mech::Sm2Raw => State::Sm2Raw { e: Vec::with_capacity(E_BYTES), key },
+            _ => return Err(Rv(CKR_MECHANISM_INVALID)),
+        };
+        Ok(Self { state, in_parts: false })
+    }
+
+    /// Length of the signature or tag.
+    pub(crate) fn length(&self) -> usize {
+        match self.state {
+            State::Hmac(_) => 32,
+            State::Cmac(_) => 16,
+            State::Sm2Message { .. } | State::Sm2Raw { .. } => sm2::SIGNATURE_BYTES,
+        }
+    }
+
+    pub(crate) fn update(&mut self, data: &[u8]) -> Result<()> {
+        match &mut self.state {
+            State::Hmac(mac) => mac.update(data),
+            State::Cmac(mac) => mac.update(data),
+            State::Sm2Message { hash, .. } => Digest::update(hash, data),
+            State::Sm2Raw { e, .. } => {
+                ensure(e.len() + data.len() <= E_BYTES, CKR_DATA_LEN_RANGE)?;
+                e.extend_from_slice(data);
+            }
+        }
+        Ok(())
+    }
+
+    /// The tag or signature.
+    pub(crate) fn sign(self) -> Result<Zeroizing<Vec<u8>>> {
+        let out = match self.state {
+            State::Hmac(mac) => mac.finalize().into_bytes().to_vec(),
+            State::Cmac(mac) => mac.finalize().into_bytes().to_vec(),
+            State::Sm2Message { hash, key } => sm2::sign(&key, &hash.finalize().into())?,
+            State::Sm2Raw { e, key } => sm2::sign(&key, &whole_e(&e)?)?,
+        };
+        Ok(Zeroizing::new(out))
+    }
+
+    /// Refuses a tag or signature that is not right.
+    pub(crate) fn verify(self, signature: &[u8]) -> Result<()> {
+        ensure(signature.len() == self.length(), CKR_SIGNATURE_LEN_RANGE)?;
+        let good = match self.state {
+            State::Hmac(mac) => mac.verify_slice(signature).is_ok(),
+            State::Cmac(mac) => mac.verify_slice(signature).is_ok(),
+            State::Sm2Message { hash, key } => sm2::verify(&key, &hash.finalize().into(), signature)?,
+            State::Sm2Raw { e, key } => sm2::verify(&key, &whole_e(&e)?, signature)?,
+        };
+        ensure(good, CKR_SIGNATURE_INVALID)
+    }
+}
+
+fn whole_e(e: &[u8]) -> Result<[u8; E_BYTES]> {
+    e.try_into().map_err(|_| Rv(CKR_DATA_LEN_RANGE))
+}

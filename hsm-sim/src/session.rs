@@ -1,0 +1,110 @@
+//! One session: its access mode and the operations under way in it (PKCS#11 2.40 §2.6).
+//!
+//! Guards: at most one operation of each kind; an operation belongs to one session and one lock.
+
+use std::sync::Arc;
+
+use cryptoki_sys::*;
+use parking_lot::{Mutex, MutexGuard};
+use sm3::{Digest, Sm3};
+
+use crate::{
+    attribute::Flags,
+    mechanism::{cipher::CipherOperation, mac::MacOperation},
+    object::Object,
+    profile::{Mech, Profile},
+    rules::{Caller, Role, usage::ensure_use},
+    rv::{Result, Rv},
+    token::Token,
+};
+
+/// An open session.
+pub(crate) struct Session {
+    handle: CK_SESSION_HANDLE,
+    slot: CK_SLOT_ID,
+    token: Arc<Token>,
+    read_write: bool,
+    work: Mutex<Work>,
+}
+
+/// Operations under way.
+#[derive(Default)]
+pub(crate) struct Work {
+    pub(crate) find: Option<std::vec::IntoIter<CK_OBJECT_HANDLE>>,
+    pub(crate) encrypt: Option<CipherOperation>,
+    pub(crate) decrypt: Option<CipherOperation>,
+    pub(crate) digest: Option<DigestOperation>,
+    pub(crate) sign: Option<MacOperation>,
+    pub(crate) verify: Option<MacOperation>,
+}
+
+/// A digest under way.
+#[derive(Clone, Default)]
+pub(crate) struct DigestOperation {
+    hash: Sm3,
+    pub(crate) in_parts: bool,
+}
+
+impl DigestOperation {
+    pub(crate) fn update(&mut self, data: &[u8]) {
+        self.in_parts = true;
+        Digest::update(&mut self.hash, data);
+    }
+
+    /// The digest of what came before and `data`; the operation itself does not move.
+    pub(crate) fn digest_of(&self, data: &[u8]) -> [u8; 32] {
+        self.hash.clone().chain_update(data).finalize().into()
+    }
+}
+
+impl Session {
+    pub(crate) fn new(handle: CK_SESSION_HANDLE, slot: CK_SLOT_ID, token: Arc<Token>, read_write: bool) -> Self {
+        Self { handle, slot, token, read_write, work: Mutex::default() }
+    }
+
+    pub(crate) fn handle(&self) -> CK_SESSION_HANDLE {
+        self.handle
+    }
+
+    pub(crate) fn token(&self) -> &Arc<Token> {
+        &self.token
+    }
+
+    pub(crate) fn is_read_write(&self) -> bool {
+        self.read_write
+    }
+
+    pub(crate) fn caller(&self) -> Caller {
+        self.token.caller(self.read_write)
+    }
+
+    pub(crate) fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock()
+    }
+
+    /// The key of `handle`, if it may be used so.
+    pub(crate) fn key(
+        &self,
+        handle: CK_OBJECT_HANDLE,
+        usage: Flags,
+        mech: Mech,
+        profile: &Profile,
+    ) -> Result<Arc<Object>> {
+        let key = self.token.object(handle).map_err(|_| Rv(CKR_KEY_HANDLE_INVALID))?;
+        ensure_use(&key, usage, mech, profile)?;
+        Ok(key)
+    }
+
+    /// `CK_SESSION_INFO` (PKCS#11 2.40 §2.6.4: five states).
+    pub(crate) fn info(&self) -> CK_SESSION_INFO {
+        let state = match (self.token.role(), self.read_write) {
+            (Role::Public, false) => CKS_RO_PUBLIC_SESSION,
+            (Role::Public, true) => CKS_RW_PUBLIC_SESSION,
+            (Role::User, false) => CKS_RO_USER_FUNCTIONS,
+            (Role::User, true) => CKS_RW_USER_FUNCTIONS,
+            (Role::So, _) => CKS_RW_SO_FUNCTIONS,
+        };
+        let write = if self.read_write { CKF_RW_SESSION } else { 0 };
+        CK_SESSION_INFO { slotID: self.slot, state, flags: CKF_SERIAL_SESSION | write, ulDeviceError: 0 }
+    }
+}
