@@ -258,41 +258,41 @@ pub struct Refused {
     pub subject: Option<OctetString>,
 }
 
-/// What happened.
+/// What happened. Tags begin at [1]: [0] is the optional role before it in [`LogEntry`].
 #[derive(Clone, Debug, PartialEq, Eq, Choice)]
 #[expect(missing_docs, reason = "each variant is its own type's documentation")]
 pub enum Event {
-    #[asn1(context_specific = "0", constructed = "true", tag_mode = "EXPLICIT")]
-    Founded(Founded),
     #[asn1(context_specific = "1", constructed = "true", tag_mode = "EXPLICIT")]
-    Started(Started),
+    Founded(Founded),
     #[asn1(context_specific = "2", constructed = "true", tag_mode = "EXPLICIT")]
-    Opened(Opened),
+    Started(Started),
     #[asn1(context_specific = "3", constructed = "true", tag_mode = "EXPLICIT")]
-    Decided(Decided),
+    Opened(Opened),
     #[asn1(context_specific = "4", constructed = "true", tag_mode = "EXPLICIT")]
-    Contributed(Contributed),
+    Decided(Decided),
     #[asn1(context_specific = "5", constructed = "true", tag_mode = "EXPLICIT")]
-    StepIntent(StepIntent),
+    Contributed(Contributed),
     #[asn1(context_specific = "6", constructed = "true", tag_mode = "EXPLICIT")]
-    StepOutcome(StepOutcome),
+    StepIntent(StepIntent),
     #[asn1(context_specific = "7", constructed = "true", tag_mode = "EXPLICIT")]
-    Closed(Closed),
+    StepOutcome(StepOutcome),
     #[asn1(context_specific = "8", constructed = "true", tag_mode = "EXPLICIT")]
-    BatchRequested(BatchRequested),
+    Closed(Closed),
     #[asn1(context_specific = "9", constructed = "true", tag_mode = "EXPLICIT")]
-    ChunkIntent(ChunkIntent),
+    BatchRequested(BatchRequested),
     #[asn1(context_specific = "10", constructed = "true", tag_mode = "EXPLICIT")]
-    ChunkOutcome(ChunkOutcome),
+    ChunkIntent(ChunkIntent),
     #[asn1(context_specific = "11", constructed = "true", tag_mode = "EXPLICIT")]
-    BatchReleased(BatchReleased),
+    ChunkOutcome(ChunkOutcome),
     #[asn1(context_specific = "12", constructed = "true", tag_mode = "EXPLICIT")]
-    BatchAcknowledged(BatchAcknowledged),
+    BatchReleased(BatchReleased),
     #[asn1(context_specific = "13", constructed = "true", tag_mode = "EXPLICIT")]
-    BatchCancelled(BatchCancelled),
+    BatchAcknowledged(BatchAcknowledged),
     #[asn1(context_specific = "14", constructed = "true", tag_mode = "EXPLICIT")]
-    HandOverConfirmed(HandOverConfirmed),
+    BatchCancelled(BatchCancelled),
     #[asn1(context_specific = "15", constructed = "true", tag_mode = "EXPLICIT")]
+    HandOverConfirmed(HandOverConfirmed),
+    #[asn1(context_specific = "16", constructed = "true", tag_mode = "EXPLICIT")]
     Refused(Refused),
 }
 

@@ -179,7 +179,11 @@ impl Actor {
             Some(("instance", id)) => Origin::new(id).map(Self::Instance),
             None if text == "own" => Ok(Self::Own),
             None if text == "unknown" => Ok(Self::Unknown),
-            _ => Err(InvalidId::Character { kind: "actor", found: ':', punctuation: "person: bureau: instance: own unknown" }),
+            _ => Err(InvalidId::Character {
+                kind: "actor",
+                found: ':',
+                punctuation: "person: bureau: instance: own unknown",
+            }),
         }
     }
 }

@@ -182,12 +182,7 @@ pub struct LeafContext {
 impl LeafContext {
     /// The context a manifest gives its cards.
     pub fn of(manifest: &Manifest) -> Self {
-        Self {
-            batch: manifest.batch,
-            bureau: manifest.bureau.clone(),
-            kek: manifest.kek,
-            profile: manifest.profile,
-        }
+        Self { batch: manifest.batch, bureau: manifest.bureau.clone(), kek: manifest.kek, profile: manifest.profile }
     }
 
     /// Merkle leaf hash of one card.

@@ -213,7 +213,12 @@ pub trait Hsm: Send + Sync {
         masters: &[(MasterSpec, [u8; 16])],
     ) -> HsmResult<(Kcv, Vec<Kcv>)>;
     /// Diversifies each master by `block` and seals the child to the trusted recipient key.
-    fn seal_diversified(&self, masters: &[ObjectId], block: &[u8; 16], recipient: ObjectId) -> HsmResult<Vec<SealedMaster>>;
+    fn seal_diversified(
+        &self,
+        masters: &[ObjectId],
+        block: &[u8; 16],
+        recipient: ObjectId,
+    ) -> HsmResult<Vec<SealedMaster>>;
     /// Unwraps masters sealed to IMPORT KEY (or adopts them); a check value that differs aborts all.
     fn import_masters(&self, import: ObjectId, masters: &[(MasterSpec, SealedMaster)]) -> HsmResult<Vec<Kcv>>;
     /// Looks up what a security officer's session made, and compares every attribute with the template.
@@ -265,7 +270,12 @@ pub trait BureauHsm {
     /// Unwraps each key as a session object (authenticated), compares the check value, wraps it again
     /// under the personalization key of that label, destroys it. Answers blobs in order.
     /// An error's `detail` names the index of the first bad item.
-    fn rewrap(&self, transport: ObjectId, personalization_label: &str, items: &[RewrapItem]) -> HsmResult<Vec<[u8; WRAPPED_KEY_BYTES]>>;
+    fn rewrap(
+        &self,
+        transport: ObjectId,
+        personalization_label: &str,
+        items: &[RewrapItem],
+    ) -> HsmResult<Vec<[u8; WRAPPED_KEY_BYTES]>>;
 }
 
 /// A bureau's security officer session: makes the TRUSTED personalization key.

@@ -6,11 +6,11 @@
 
 use der::Encode;
 
+use crate::certificate::Certificate;
 use crate::digest::Digest;
 use crate::document::{BureauApplication, TrustAnchor};
 use crate::encoding::{EncodingError, Signed};
 use crate::plan::{Environment, FoundInstance, Level, MasterEntry, Plan, Role, Step};
-use crate::certificate::Certificate;
 
 /// One line of the rendering: a label and what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,9 @@ fn title(step: &Step) -> &'static str {
         Step::SealMasters(_) => "diversify every master for a province and seal it to the province's HSM",
         Step::TrustNation(_) => "pair this instance with the nation",
         Step::ImportMasters(_) => "import this province's master keys",
-        Step::TrustBureau(_) => "register a bureau: TRUST its HSM key, make its transport key (security officer's session)",
+        Step::TrustBureau(_) => {
+            "register a bureau: TRUST its HSM key, make its transport key (security officer's session)"
+        }
         Step::SealTransportKey(_) => "seal the transport key to the bureau's HSM",
         Step::IssueBatch(_) => "ISSUE THE CARD KEYS of a batch to a bureau",
     }
@@ -121,9 +123,15 @@ impl Page {
                     self.line("origin of the keys", "every master generated inside the HSM");
                 } else {
                     let count = s.custodians.len();
-                    self.line("origin of the keys", format!("one root seed, combined in the HSM from {count} components"));
+                    self.line(
+                        "origin of the keys",
+                        format!("one root seed, combined in the HSM from {count} components"),
+                    );
                     for custodian in &s.custodians {
-                        self.line("component held by", format!("{} with check value {}", custodian.person, custodian.kcv));
+                        self.line(
+                            "component held by",
+                            format!("{} with check value {}", custodian.person, custodian.kcv),
+                        );
                     }
                 }
                 self.masters(&s.masters)?;
@@ -248,7 +256,13 @@ impl Page {
             ("encryption certificate", application.encryption_certificate.as_bytes()),
         ] {
             let words = match Certificate::from_der(der) {
-                Ok(c) => format!("{}, key {}, {} to {}", c.subject(), c.public_key().id(), time(c.not_before_ms()), time(c.not_after_ms())),
+                Ok(c) => format!(
+                    "{}, key {}, {} to {}",
+                    c.subject(),
+                    c.public_key().id(),
+                    time(c.not_before_ms()),
+                    time(c.not_after_ms())
+                ),
                 Err(reason) => format!("NOT USABLE — do not sign: {reason}"),
             };
             self.line(label, words);

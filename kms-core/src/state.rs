@@ -256,8 +256,8 @@ impl State {
             Event::HandOverConfirmed(event) => self.apply_hand_over(event, documents)?,
             Event::Refused(_) => {}
         }
-        let bytes = encoding::encode(entry)
-            .map_err(|reason| Violation::DocumentMalformed { what: "log entry", reason })?;
+        let bytes =
+            encoding::encode(entry).map_err(|reason| Violation::DocumentMalformed { what: "log entry", reason })?;
         self.frontier.push(merkle::leaf_hash(&bytes));
         self.last_time_ms = entry.time_ms;
         Ok(())
@@ -347,7 +347,11 @@ fn fetch_plain<D: Document>(documents: &dyn Documents, digest: &Digest, what: &'
 }
 
 /// Fetches a signed document; the caller still has to verify it.
-fn fetch_signed<D: Document>(documents: &dyn Documents, digest: &Digest, what: &'static str) -> Result<Signed<D>, Violation> {
+fn fetch_signed<D: Document>(
+    documents: &dyn Documents,
+    digest: &Digest,
+    what: &'static str,
+) -> Result<Signed<D>, Violation> {
     parse_signed(&fetch(documents, digest)?, what)
 }
 

@@ -4,8 +4,8 @@
 //! to the bureau's encryption certificate. The table-driven `sm4` crate is acceptable here because no
 //! long-lived key is involved; card keys never pass through this module.
 
-use aes_gcm::aead::{Aead, KeyInit, Nonce, Payload};
 use aes_gcm::AesGcm;
+use aes_gcm::aead::{Aead, KeyInit, Nonce, Payload};
 use der::asn1::OctetString;
 use sm4::Sm4;
 use thiserror::Error;

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use super::{Documents, Phase, State, StepState, fetch_signed, require, verified};
 use crate::digest::Digest;
 use crate::document::{Manifest, Receipt};
-use crate::event::{BatchAcknowledged, BatchCancelled, BatchReleased, BatchRequested, ChunkIntent, ChunkOutcome, LogEntry};
+use crate::event::{
+    BatchAcknowledged, BatchCancelled, BatchReleased, BatchRequested, ChunkIntent, ChunkOutcome, LogEntry,
+};
 use crate::id::{Actor, BatchId, BureauId, PlanId};
 use crate::log::merkle;
 use crate::plan::IssueBatch;
@@ -102,7 +104,12 @@ impl Batch {
 }
 
 impl State {
-    pub(super) fn apply_batch_requested(&mut self, entry: &LogEntry, event: &BatchRequested, documents: &dyn Documents) -> Result<(), Violation> {
+    pub(super) fn apply_batch_requested(
+        &mut self,
+        entry: &LogEntry,
+        event: &BatchRequested,
+        documents: &dyn Documents,
+    ) -> Result<(), Violation> {
         let bureau_is_actor = entry.actor == Actor::Bureau(event.bureau.clone());
         require(bureau_is_actor, super::actor_not_allowed(entry, "the bureau of the batch"))?;
         require(!self.batches.contains_key(&event.batch), Violation::BatchKnown { batch: event.batch })?;
@@ -166,7 +173,12 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn apply_batch_released(&mut self, entry: &LogEntry, event: &BatchReleased, documents: &dyn Documents) -> Result<(), Violation> {
+    pub(super) fn apply_batch_released(
+        &mut self,
+        entry: &LogEntry,
+        event: &BatchReleased,
+        documents: &dyn Documents,
+    ) -> Result<(), Violation> {
         self.require_own(entry)?;
         let batch = self.producing(event.batch, entry.time_ms)?;
         let what = "manifest";
@@ -209,7 +221,12 @@ impl State {
         require(manifest.keys == keys, differs("keys"))
     }
 
-    pub(super) fn apply_batch_acknowledged(&mut self, entry: &LogEntry, event: &BatchAcknowledged, documents: &dyn Documents) -> Result<(), Violation> {
+    pub(super) fn apply_batch_acknowledged(
+        &mut self,
+        entry: &LogEntry,
+        event: &BatchAcknowledged,
+        documents: &dyn Documents,
+    ) -> Result<(), Violation> {
         let batch = self.batch(event.batch)?;
         batch.require_phase(&[BatchPhase::Released])?;
         let actor = entry.actor == Actor::Bureau(batch.bureau().clone());

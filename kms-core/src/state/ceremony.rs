@@ -141,7 +141,10 @@ impl Ceremony {
 
     pub(super) fn require_in_time(&self, now_ms: u64, size: u64) -> Result<(), Violation> {
         let plan = &self.plan;
-        require(now_ms >= plan.not_before_ms, Violation::PlanNotYetValid { not_before: plan.not_before_ms, now: now_ms })?;
+        require(
+            now_ms >= plan.not_before_ms,
+            Violation::PlanNotYetValid { not_before: plan.not_before_ms, now: now_ms },
+        )?;
         require(now_ms < plan.expires_ms, Violation::PlanExpired { expires: plan.expires_ms, now: now_ms })?;
         let span = size.saturating_sub(plan.opened_size);
         require(span <= plan.max_log_span, Violation::LogSpanExceeded { span, max: plan.max_log_span })
@@ -149,7 +152,12 @@ impl Ceremony {
 }
 
 impl State {
-    pub(super) fn apply_opened(&mut self, entry: &LogEntry, event: &Opened, documents: &dyn Documents) -> Result<(), Violation> {
+    pub(super) fn apply_opened(
+        &mut self,
+        entry: &LogEntry,
+        event: &Opened,
+        documents: &dyn Documents,
+    ) -> Result<(), Violation> {
         require(!self.ceremonies.contains_key(&event.plan), Violation::PlanKnown { plan: event.plan })?;
         let plan: Plan = fetch_plain(documents, &event.plan.digest(), "ceremony plan")?;
         self.check_plan(entry, &plan, documents)?;
@@ -157,7 +165,12 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn apply_decided(&mut self, entry: &LogEntry, event: &Decided, documents: &dyn Documents) -> Result<(), Violation> {
+    pub(super) fn apply_decided(
+        &mut self,
+        entry: &LogEntry,
+        event: &Decided,
+        documents: &dyn Documents,
+    ) -> Result<(), Violation> {
         let officer = self.officer(entry)?.clone();
         let identity = self.founded()?;
         let ceremony = self.ceremony(event.plan)?;
@@ -183,7 +196,12 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn apply_contributed(&mut self, entry: &LogEntry, event: &Contributed, documents: &dyn Documents) -> Result<(), Violation> {
+    pub(super) fn apply_contributed(
+        &mut self,
+        entry: &LogEntry,
+        event: &Contributed,
+        documents: &dyn Documents,
+    ) -> Result<(), Violation> {
         let officer = self.officer(entry)?.clone();
         let ceremony = self.ceremony(event.plan)?;
         ceremony.require_live()?;

@@ -116,7 +116,10 @@ fn checked_rules(found: &FoundInstance) -> Result<BTreeMap<String, QuorumRule>, 
     for rule in &found.rules {
         let invalid = |reason| Violation::RuleInvalid { operation: rule.operation.clone(), reason };
         require(rule.approvals >= APPROVALS_MIN, invalid("fewer than two approvals"))?;
-        require(usize::from(rule.approvals) < officers, invalid("more approvals than officers other than the requester"))?;
+        require(
+            usize::from(rule.approvals) < officers,
+            invalid("more approvals than officers other than the requester"),
+        )?;
         require(rule.validity_ms > 0 && rule.max_log_span > 0, invalid("a limit is zero"))?;
     }
     Ok(found.rules.iter().map(|rule| (rule.operation.clone(), rule.clone())).collect())

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use super::plan_check::{checked_anchor, checked_application};
 use super::{
-    Bureau, Documents, InstanceKeys, Master, MasterSet, Province, SealedSet, State, StepState, fetch_signed, parse_signed,
-    require, verified,
+    Bureau, Documents, InstanceKeys, Master, MasterSet, Province, SealedSet, State, StepState, fetch_signed,
+    parse_signed, require, verified,
 };
 use crate::digest::Digest;
 use crate::document::{ImportReceipt, SealPurpose, SealedKeys, TrustAnchor};
-use crate::event::{EffectResult, KeyRecord, LogEntry, StepOutcome};
 use crate::event::HandOverConfirmed;
+use crate::event::{EffectResult, KeyRecord, LogEntry, StepOutcome};
 use crate::id::{ObjectId, PlanId};
 use crate::plan::{
-    CreateInstanceKeys, CreateMasters, ImportMasters, MasterEntry, SealMasters, SealTransportKey, Step, TrustBureau, TrustNation,
-    TrustProvince,
+    CreateInstanceKeys, CreateMasters, ImportMasters, MasterEntry, SealMasters, SealTransportKey, Step, TrustBureau,
+    TrustNation, TrustProvince,
 };
 use crate::secret::Kcv;
 use crate::sm2::PublicKey;
@@ -63,7 +63,12 @@ impl State {
         Ok(())
     }
 
-    fn keys_created(&mut self, event: &StepOutcome, plan: &CreateInstanceKeys, documents: &dyn Documents) -> Result<(), Violation> {
+    fn keys_created(
+        &mut self,
+        event: &StepOutcome,
+        plan: &CreateInstanceKeys,
+        documents: &dyn Documents,
+    ) -> Result<(), Violation> {
         let what = "trust anchor";
         let digest = event.document.ok_or(Violation::DocumentMismatch { what, field: "presence" })?;
         let mut records = event.keys.iter();
@@ -98,15 +103,24 @@ impl State {
         }
         let masters = master_records(&mut records, &plan.masters)?;
         no_more(&mut records)?;
-        self.add_masters(event.plan, &plan.profile, MasterSet {
-            profile_id: plan.profile_id.clone(),
-            plan: event.plan,
-            transferable: plan.transferable,
-            masters,
-        })
+        self.add_masters(
+            event.plan,
+            &plan.profile,
+            MasterSet {
+                profile_id: plan.profile_id.clone(),
+                plan: event.plan,
+                transferable: plan.transferable,
+                masters,
+            },
+        )
     }
 
-    fn masters_imported(&mut self, event: &StepOutcome, plan: &ImportMasters, documents: &dyn Documents) -> Result<(), Violation> {
+    fn masters_imported(
+        &mut self,
+        event: &StepOutcome,
+        plan: &ImportMasters,
+        documents: &dyn Documents,
+    ) -> Result<(), Violation> {
         let mut records = event.keys.iter();
         let masters = master_records(&mut records, &plan.masters)?;
         no_more(&mut records)?;
@@ -119,15 +133,20 @@ impl State {
         require(receipt.sealed == plan.sealed, mismatch("sealed set"))?;
         let same = receipt.keys.len() == masters.len()
             && receipt.keys.iter().zip(&masters).all(|(key, master)| {
-                (&key.name, key.group, key.version, &key.kcv) == (&master.name, master.group, master.version, &master.kcv)
+                (&key.name, key.group, key.version, &key.kcv)
+                    == (&master.name, master.group, master.version, &master.kcv)
             });
         require(same, mismatch("keys"))?;
-        self.add_masters(event.plan, &plan.profile, MasterSet {
-            profile_id: plan.profile_id.clone(),
-            plan: event.plan,
-            transferable: plan.transferable,
-            masters,
-        })
+        self.add_masters(
+            event.plan,
+            &plan.profile,
+            MasterSet {
+                profile_id: plan.profile_id.clone(),
+                plan: event.plan,
+                transferable: plan.transferable,
+                masters,
+            },
+        )
     }
 
     /// Two ceremonies for one profile may be open at once; only the first one's outcome counts.
@@ -152,7 +171,12 @@ impl State {
         Ok(())
     }
 
-    fn masters_sealed(&mut self, event: &StepOutcome, plan: &SealMasters, documents: &dyn Documents) -> Result<(), Violation> {
+    fn masters_sealed(
+        &mut self,
+        event: &StepOutcome,
+        plan: &SealMasters,
+        documents: &dyn Documents,
+    ) -> Result<(), Violation> {
         require(event.keys.is_empty(), Violation::ParametersDiffer)?;
         let what = "sealed masters";
         let (digest, sealed) = self.own_sealed_keys(event, documents, what)?;
@@ -207,7 +231,12 @@ impl State {
         Ok(())
     }
 
-    fn transport_key_sealed(&mut self, event: &StepOutcome, plan: &SealTransportKey, documents: &dyn Documents) -> Result<(), Violation> {
+    fn transport_key_sealed(
+        &mut self,
+        event: &StepOutcome,
+        plan: &SealTransportKey,
+        documents: &dyn Documents,
+    ) -> Result<(), Violation> {
         require(event.keys.is_empty(), Violation::ParametersDiffer)?;
         let what = "sealed transport key";
         let (digest, sealed) = self.own_sealed_keys(event, documents, what)?;
@@ -225,7 +254,12 @@ impl State {
         Ok(())
     }
 
-    fn own_sealed_keys(&self, event: &StepOutcome, documents: &dyn Documents, what: &'static str) -> Result<(Digest, SealedKeys), Violation> {
+    fn own_sealed_keys(
+        &self,
+        event: &StepOutcome,
+        documents: &dyn Documents,
+        what: &'static str,
+    ) -> Result<(Digest, SealedKeys), Violation> {
         let digest = event.document.ok_or(Violation::DocumentMismatch { what, field: "presence" })?;
         let signed = fetch_signed::<SealedKeys>(documents, &digest, what)?;
         let sealed = verified(&signed, &self.own_keys()?.instance, what)?;
@@ -235,7 +269,11 @@ impl State {
         Ok((digest, sealed.clone()))
     }
 
-    pub(super) fn apply_hand_over(&mut self, event: &HandOverConfirmed, documents: &dyn Documents) -> Result<(), Violation> {
+    pub(super) fn apply_hand_over(
+        &mut self,
+        event: &HandOverConfirmed,
+        documents: &dyn Documents,
+    ) -> Result<(), Violation> {
         let what = "import receipt";
         let bytes = super::fetch(documents, &event.receipt)?;
         let signed = parse_signed::<ImportReceipt>(&bytes, what)?;

@@ -9,7 +9,10 @@ use crate::digest::Digest;
 use crate::document::{BatchRequest, BureauApplication, SealPurpose, SealedKeys, TrustAnchor};
 use crate::event::LogEntry;
 use crate::id::{Actor, BureauId, ProfileId};
-use crate::plan::{CreateMasters, ImportMasters, IssueBatch, Level, MasterEntry, Plan, SealMasters, Step, TrustBureau, TrustNation, TrustProvince};
+use crate::plan::{
+    CreateMasters, ImportMasters, IssueBatch, Level, MasterEntry, Plan, SealMasters, Step, TrustBureau, TrustNation,
+    TrustProvince,
+};
 use crate::policy::Operation;
 use crate::violation::Violation;
 
@@ -117,7 +120,10 @@ impl State {
         let differs = Violation::KeyMismatch { what: "recipient".to_owned() };
         require(province.recipient == seal.recipient, differs)?;
         let set = self.master_set(&seal.profile, &seal.profile_id)?;
-        require(set.masters.len() == seal.masters.len(), Violation::KeyMismatch { what: "list of masters".to_owned() })?;
+        require(
+            set.masters.len() == seal.masters.len(),
+            Violation::KeyMismatch { what: "list of masters".to_owned() },
+        )?;
         for (own, planned) in set.masters.iter().zip(&seal.masters) {
             let same = own.title() == planned.title() && own.id == planned.id && planned.kcv.as_ref() == Some(&own.kcv);
             require(same, Violation::KeyMismatch { what: planned.title() })?;
@@ -160,7 +166,10 @@ impl State {
         let known = self.bureaus().contains_key(&trust.bureau);
         require(!known, Violation::BureauKnown { bureau: trust.bureau.clone() })?;
         let (application, signing, encryption) = checked_application(trust)?;
-        require(trust.valid_until_ms > now_ms, Violation::BureauExpired { bureau: trust.bureau.clone(), what: "registration", end: trust.valid_until_ms })?;
+        require(
+            trust.valid_until_ms > now_ms,
+            Violation::BureauExpired { bureau: trust.bureau.clone(), what: "registration", end: trust.valid_until_ms },
+        )?;
         require_certificate_in_time(&application.bureau, &signing, "signing certificate", now_ms)?;
         require_certificate_in_time(&application.bureau, &encryption, "encryption certificate", now_ms)
     }
@@ -186,7 +195,10 @@ impl State {
         require(request.bureau == issue.bureau, mismatch("bureau"))?;
         require(request.batch == issue.batch, mismatch("batch"))?;
         require(request.profile == issue.profile && request.profile_id == issue.profile_id, mismatch("profile"))?;
-        require(request.cards == issue.cards && request.replacements == issue.replacements, mismatch("number of cards"))?;
+        require(
+            request.cards == issue.cards && request.replacements == issue.replacements,
+            mismatch("number of cards"),
+        )?;
         require(request.list == issue.list, mismatch("card list"))
     }
 
@@ -206,7 +218,12 @@ impl State {
     }
 }
 
-fn require_certificate_in_time(bureau: &BureauId, certificate: &Certificate, what: &'static str, now_ms: u64) -> Result<(), Violation> {
+fn require_certificate_in_time(
+    bureau: &BureauId,
+    certificate: &Certificate,
+    what: &'static str,
+    now_ms: u64,
+) -> Result<(), Violation> {
     let end = certificate.not_after_ms();
     let in_time = certificate.not_before_ms() <= now_ms && now_ms <= end;
     require(in_time, Violation::BureauExpired { bureau: bureau.clone(), what, end })
@@ -220,7 +237,9 @@ pub fn checked_anchor(bytes: &[u8], what: &'static str) -> Result<TrustAnchor, V
 }
 
 /// Parses a bureau's application, its certificates and its self-signature.
-pub(super) fn checked_application(trust: &TrustBureau) -> Result<(BureauApplication, Certificate, Certificate), Violation> {
+pub(super) fn checked_application(
+    trust: &TrustBureau,
+) -> Result<(BureauApplication, Certificate, Certificate), Violation> {
     let what = "bureau application";
     let signed = parse_signed::<BureauApplication>(trust.application.as_bytes(), what)?;
     let application = signed.unverified_tbs().clone();

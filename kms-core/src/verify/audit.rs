@@ -143,7 +143,8 @@ impl AuditFailure {
 
 /// Verifies everything that can be verified; the first failure ends it.
 pub fn audit(evidence: &Evidence<'_>) -> Result<AuditReport, AuditFailure> {
-    let anchor = checked_anchor(evidence.anchor, "trust anchor").map_err(|v| AuditFailure::whole(AuditReason::Anchor(v)))?;
+    let anchor =
+        checked_anchor(evidence.anchor, "trust anchor").map_err(|v| AuditFailure::whole(AuditReason::Anchor(v)))?;
     let head = checkpoint::parse_and_verify(evidence.checkpoint, anchor.origin.as_str(), &anchor.log_key)
         .map_err(AuditFailure::whole)?;
     let mut walk = Walk::default();
@@ -214,7 +215,12 @@ impl Walk {
     }
 
     /// The checkpoint inside a manifest is the log's own, and covers every OUTCOME of the batch.
-    fn check_manifest_checkpoint(&self, manifest: &Digest, documents: &dyn Documents, anchor: &TrustAnchor) -> Result<(), AuditReason> {
+    fn check_manifest_checkpoint(
+        &self,
+        manifest: &Digest,
+        documents: &dyn Documents,
+        anchor: &TrustAnchor,
+    ) -> Result<(), AuditReason> {
         let missing = Violation::DocumentMissing { digest: *manifest };
         let bytes = documents.document(manifest).ok_or(missing)?;
         let signed = Signed::<Manifest>::parse(&bytes)?;

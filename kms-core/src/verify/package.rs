@@ -186,7 +186,10 @@ impl VerifiedManifest {
         require(chunk.count as usize == self.manifest.chunks.len(), mismatch("number of chunks"))?;
         require(chunk.cards.len() == listed.cards as usize, mismatch("number of cards"))?;
         let sized = chunk.cards.iter().flat_map(|card| &card.slots);
-        require(sized.into_iter().all(|slot| slot.wrapped.as_bytes().len() == WRAPPED_KEY_BYTES), mismatch("length of a wrapped key"))?;
+        require(
+            sized.into_iter().all(|slot| slot.wrapped.as_bytes().len() == WRAPPED_KEY_BYTES),
+            mismatch("length of a wrapped key"),
+        )?;
         let root = merkle::root(&LeafContext::of(&self.manifest).leaves(&chunk.cards)?);
         if root != listed.root {
             return Err(PartReason::Root { expected: listed.root, found: root });
@@ -228,7 +231,11 @@ impl VerifiedChunk {
     }
 }
 
-fn check_manifest(anchor: &TrustAnchor, bureau: Option<&BureauId>, bytes: &[u8]) -> Result<(Manifest, Digest), PartReason> {
+fn check_manifest(
+    anchor: &TrustAnchor,
+    bureau: Option<&BureauId>,
+    bytes: &[u8],
+) -> Result<(Manifest, Digest), PartReason> {
     let signed = Signed::<Manifest>::parse(bytes)?;
     let manifest = signed.verify(&anchor.instance_key).map_err(|_| PartReason::Signature)?;
     let mismatch = |field| PartReason::Mismatch { field };
@@ -245,7 +252,12 @@ fn check_manifest(anchor: &TrustAnchor, bureau: Option<&BureauId>, bytes: &[u8])
     Ok((manifest.clone(), signed.digest()))
 }
 
-fn check_proof(anchor: &TrustAnchor, manifest: &Manifest, digest: Digest, bytes: &[u8]) -> Result<(Checkpoint, u64), PartReason> {
+fn check_proof(
+    anchor: &TrustAnchor,
+    manifest: &Manifest,
+    digest: Digest,
+    bytes: &[u8],
+) -> Result<(Checkpoint, u64), PartReason> {
     let inclusion: Inclusion = encoding::decode(bytes)?;
     let (entry, checkpoint) = inclusion.verify(&anchor.origin, &anchor.log_key)?;
     let mismatch = |field| PartReason::Mismatch { field };
@@ -258,7 +270,11 @@ fn check_proof(anchor: &TrustAnchor, manifest: &Manifest, digest: Digest, bytes:
     Ok((checkpoint, entry.time_ms))
 }
 
-fn check_transport_key(anchor: &TrustAnchor, manifest: &Manifest, bytes: &[u8]) -> Result<(SealedEntry, Digest), PartReason> {
+fn check_transport_key(
+    anchor: &TrustAnchor,
+    manifest: &Manifest,
+    bytes: &[u8],
+) -> Result<(SealedEntry, Digest), PartReason> {
     let signed = Signed::<SealedKeys>::parse(bytes)?;
     let sealed = signed.verify(&anchor.instance_key).map_err(|_| PartReason::Signature)?;
     let mismatch = |field| PartReason::Mismatch { field };
