@@ -182,7 +182,8 @@ fn outcomes_need_their_intent_and_exactly_the_planned_keys() {
 
 #[test]
 fn plans_outside_the_policy_are_not_shown_to_anybody() {
-    let spoilt: [(&str, fn(&mut Plan)); 9] = [
+    type Spoil = fn(&mut Plan);
+    let spoilt: [(&str, Spoil); 9] = [
         ("too-few-approvals-planned", |p| p.approvals = 1),
         ("plan-limits", |p| p.expires_ms += 1),
         ("plan-limits", |p| p.max_log_span += 1),

@@ -22,26 +22,26 @@ use kms_core::state::{State, step_digest};
 use kms_core::violation::Violation;
 
 /// Life of every plan in these tests.
-pub const VALIDITY_MS: u64 = 100_000;
+pub(crate) const VALIDITY_MS: u64 = 100_000;
 /// Log span of every plan in these tests.
-pub const LOG_SPAN: u64 = 60;
+pub(crate) const LOG_SPAN: u64 = 60;
 const START_MS: u64 = 1_800_000_000_000;
 
-pub struct World {
-    pub state: State,
-    pub documents: BTreeMap<Digest, Vec<u8>>,
-    pub entries: Vec<LogEntry>,
-    pub now_ms: u64,
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) documents: BTreeMap<Digest, Vec<u8>>,
+    pub(crate) entries: Vec<LogEntry>,
+    pub(crate) now_ms: u64,
     officers: BTreeMap<PersonId, SecretKey>,
     instance: SecretKey,
     counter: u8,
 }
 
-pub fn person(name: &str) -> PersonId {
+pub(crate) fn person(name: &str) -> PersonId {
     PersonId::new(name).unwrap()
 }
 
-pub fn origin() -> Origin {
+pub(crate) fn origin() -> Origin {
     Origin::new("kms.example/national/test/log/1").unwrap()
 }
 
@@ -57,14 +57,14 @@ fn kcv(number: u8) -> Kcv {
 
 impl World {
     /// A founded national instance: officers a, b, c, d, auditor x; every rule wants `approvals`.
-    pub fn founded(approvals: u8) -> Self {
+    pub(crate) fn founded(approvals: u8) -> Self {
         let mut world = Self::unfounded();
         world.found(approvals, |_| {}).unwrap();
         world.make_keys();
         world
     }
 
-    pub fn unfounded() -> Self {
+    pub(crate) fn unfounded() -> Self {
         let names = ["officer-a", "officer-b", "officer-c", "officer-d", "x-auditor"];
         let officers = names.iter().zip(10u8..).map(|(name, n)| (person(name), key(n))).collect();
         Self {
@@ -79,7 +79,7 @@ impl World {
     }
 
     /// Writes the genesis entry; `spoil` may damage the plan before it is signed.
-    pub fn found(&mut self, approvals: u8, spoil: impl Fn(&mut Plan)) -> Result<(), Violation> {
+    pub(crate) fn found(&mut self, approvals: u8, spoil: impl Fn(&mut Plan)) -> Result<(), Violation> {
         let plan = self.genesis_plan(approvals, spoil);
         let id = plan.id().unwrap();
         let security: Vec<PersonId> =
@@ -89,7 +89,7 @@ impl World {
         self.append(Actor::Own, Event::Founded(Founded { origin: origin(), plan: id, approvals }))
     }
 
-    pub fn genesis_plan(&mut self, approvals: u8, spoil: impl Fn(&mut Plan)) -> Plan {
+    pub(crate) fn genesis_plan(&mut self, approvals: u8, spoil: impl Fn(&mut Plan)) -> Plan {
         let people = self.officers.iter().map(|(id, key)| Person {
             id: id.clone(),
             name: id.to_string(),
@@ -172,7 +172,7 @@ impl World {
     }
 
     /// A plan as the server would write it now.
-    pub fn plan(&mut self, requester: Actor, steps: Vec<Step>) -> Plan {
+    pub(crate) fn plan(&mut self, requester: Actor, steps: Vec<Step>) -> Plan {
         self.counter += 1;
         Plan {
             label: Plan::LABEL.to_owned(),
@@ -195,7 +195,7 @@ impl World {
     }
 
     /// A plan that makes two masters of a fresh profile.
-    pub fn masters_plan(&mut self, requester: &PersonId) -> Plan {
+    pub(crate) fn masters_plan(&mut self, requester: &PersonId) -> Plan {
         let profile = Digest::of(&[self.counter, 99]);
         let masters = [1, 2].map(|group| MasterEntry {
             name: "RK1_DF01".to_owned(),
@@ -214,19 +214,19 @@ impl World {
         self.plan(Actor::Person(requester.clone()), vec![Step::CreateMasters(create)])
     }
 
-    pub fn open(&mut self, plan: &Plan) -> Result<PlanId, Violation> {
+    pub(crate) fn open(&mut self, plan: &Plan) -> Result<PlanId, Violation> {
         let id = plan.id().unwrap();
         self.store(encoding::encode(plan).unwrap());
         self.append(plan.requester.clone(), Event::Opened(Opened { plan: id })).map(|()| id)
     }
 
     /// Signs and stores an approval; answers its digest.
-    pub fn sign_approval(&mut self, officer: &PersonId, plan: PlanId, decision: Decision) -> Digest {
+    pub(crate) fn sign_approval(&mut self, officer: &PersonId, plan: PlanId, decision: Decision) -> Digest {
         let approval = self.approval(officer, plan, decision);
         self.sign_as(officer, approval)
     }
 
-    pub fn approval(&self, officer: &PersonId, plan: PlanId, decision: Decision) -> Approval {
+    pub(crate) fn approval(&self, officer: &PersonId, plan: PlanId, decision: Decision) -> Approval {
         Approval {
             label: Approval::LABEL.to_owned(),
             origin: origin(),
@@ -238,17 +238,17 @@ impl World {
         }
     }
 
-    pub fn sign_as(&mut self, signer: &PersonId, approval: Approval) -> Digest {
+    pub(crate) fn sign_as(&mut self, signer: &PersonId, approval: Approval) -> Digest {
         let signature = self.officers[signer].sign(&encoding::tbs_bytes(&approval).unwrap());
         self.store(Signed::assemble(approval, &signature).unwrap().bytes().to_vec())
     }
 
-    pub fn decide(&mut self, officer: &PersonId, plan: PlanId, decision: Decision) -> Result<(), Violation> {
+    pub(crate) fn decide(&mut self, officer: &PersonId, plan: PlanId, decision: Decision) -> Result<(), Violation> {
         let approval = self.sign_approval(officer, plan, decision);
         self.decided(officer, plan, approval, decision)
     }
 
-    pub fn decided(
+    pub(crate) fn decided(
         &mut self,
         officer: &PersonId,
         plan: PlanId,
@@ -258,7 +258,7 @@ impl World {
         self.append(Actor::Person(officer.clone()), Event::Decided(Decided { plan, approval, decision }))
     }
 
-    pub fn intent(&mut self, plan: PlanId) -> Result<(), Violation> {
+    pub(crate) fn intent(&mut self, plan: PlanId) -> Result<(), Violation> {
         let ceremony = self.state.ceremony(plan)?;
         let (step, parameters) = match ceremony.next_step() {
             Some((number, step)) => (number, step_digest(step)?),
@@ -271,7 +271,7 @@ impl World {
     }
 
     /// The outcome a faithful HSM would give for a masters plan.
-    pub fn outcome_of(&self, plan: PlanId) -> StepOutcome {
+    pub(crate) fn outcome_of(&self, plan: PlanId) -> StepOutcome {
         let Some(Step::CreateMasters(create)) = self.state.ceremony(plan).unwrap().plan.steps.first() else {
             panic!("a masters plan")
         };
@@ -286,23 +286,23 @@ impl World {
         StepOutcome { plan, step: 0, result: EffectResult::Ok, keys: keys.collect(), document: None, fault: None }
     }
 
-    pub fn outcome(&mut self, plan: PlanId) -> Result<(), Violation> {
+    pub(crate) fn outcome(&mut self, plan: PlanId) -> Result<(), Violation> {
         let outcome = self.outcome_of(plan);
         self.append(Actor::Own, Event::StepOutcome(outcome))
     }
 
-    pub fn close(&mut self, actor: Actor, plan: PlanId, closing: Closing) -> Result<(), Violation> {
+    pub(crate) fn close(&mut self, actor: Actor, plan: PlanId, closing: Closing) -> Result<(), Violation> {
         self.append(actor, Event::Closed(Closed { plan, closing }))
     }
 
-    pub fn store(&mut self, bytes: Vec<u8>) -> Digest {
+    pub(crate) fn store(&mut self, bytes: Vec<u8>) -> Digest {
         let digest = Digest::of(&bytes);
         self.documents.insert(digest, bytes);
         digest
     }
 
     /// Builds the entry, folds it, keeps it when it fits.
-    pub fn append(&mut self, actor: Actor, event: Event) -> Result<(), Violation> {
+    pub(crate) fn append(&mut self, actor: Actor, event: Event) -> Result<(), Violation> {
         let role = match &actor {
             Actor::Person(id) => self.state.people().get(id).map(|p| p.role),
             _ => None,
@@ -328,12 +328,12 @@ impl World {
     }
 
     /// The entries as an export holds them.
-    pub fn entry_bytes(&self) -> Vec<u8> {
+    pub(crate) fn entry_bytes(&self) -> Vec<u8> {
         self.entries.iter().flat_map(|entry| entry.to_der().unwrap()).collect()
     }
 
     /// A checkpoint note over the whole log, signed by the log key.
-    pub fn checkpoint(&self) -> String {
+    pub(crate) fn checkpoint(&self) -> String {
         let head = kms_core::log::checkpoint::Checkpoint::new(origin().as_str(), self.state.size(), self.state.root())
             .unwrap();
         let signature = key(51).sign(head.text().as_bytes());
@@ -341,7 +341,7 @@ impl World {
     }
 
     /// The signed trust anchor.
-    pub fn anchor(&self) -> Vec<u8> {
+    pub(crate) fn anchor(&self) -> Vec<u8> {
         self.documents[&self.state.keys().unwrap().anchor].clone()
     }
 }
