@@ -29,8 +29,8 @@ pub(crate) fn create_import_key(token: &mut Token, label: &str) -> HsmResult<Pub
 
 /// Installs a known scalar; test instances only.
 pub(crate) fn install_import_key(token: &mut Token, label: &str, scalar: Secret<32>) -> HsmResult<PublicKey> {
-    let key = SecretKey::from_scalar(scalar)
-        .map_err(|error| refused("install_import_key", "SCALAR", error.to_string()))?;
+    let key =
+        SecretKey::from_scalar(scalar).map_err(|error| refused("install_import_key", "SCALAR", error.to_string()))?;
     let public = *key.public();
     if let Some((_, id)) = find_import_key(token, label)? {
         let present = key_pair(token, &BUREAU_IMPORT, &INERT_PUBLIC, id, label)?;

@@ -60,7 +60,7 @@ impl HsmClient {
         self.shared.reset_pin(pin);
     }
 
-    /// Process id of the runtime worker, while one runs.
+    /// Process id of the runtime worker started last; it may have ended since.
     #[must_use]
     pub fn worker_id(&self) -> Option<u32> {
         self.runtime.worker_id()

@@ -17,12 +17,9 @@ pub(crate) fn check(rv: CK_RV, function: Function) -> HsmResult<()> {
 /// Keeps what cryptoki knows of a failure.
 pub(crate) fn from_cryptoki(error: Error) -> HsmError {
     match error {
-        Error::Pkcs11(rv, function) => HsmError {
-            class: classify(rv),
-            function: format!("C_{function:?}"),
-            code: code_name(rv),
-            detail: None,
-        },
+        Error::Pkcs11(rv, function) => {
+            HsmError { class: classify(rv), function: format!("C_{function:?}"), code: code_name(rv), detail: None }
+        }
         Error::LibraryLoading(cause) => broken("load", "MODULE_UNUSABLE", cause.to_string()),
         Error::MissingSymbol(name) => broken("load", "MODULE_UNUSABLE", format!("the module has no {name}")),
         Error::NullFunctionPointer => broken("load", "FUNCTION_MISSING", "the module leaves this function out"),

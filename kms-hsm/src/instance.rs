@@ -3,10 +3,7 @@
 //! Guards: one key, one purpose; a signature leaves the worker only after it was verified in
 //! software with the public half.
 
-use cryptoki_sys::{
-    CK_OBJECT_HANDLE, CKA_EC_PARAMS, CKA_EC_POINT, CKA_ID, CKA_LABEL,
-    CKO_PUBLIC_KEY,
-};
+use cryptoki_sys::{CK_OBJECT_HANDLE, CKA_EC_PARAMS, CKA_EC_POINT, CKA_ID, CKA_LABEL, CKO_PUBLIC_KEY};
 use kms_core::id::ObjectId;
 use kms_core::ports::{FaultClass, HsmResult, InstanceKeyIds, InstancePublicKeys};
 use kms_core::sm2::{PublicKey, Signature};
@@ -146,4 +143,3 @@ pub(crate) fn public_object(token: &Token, role: &Role, id: ObjectId, label: &st
         .bytes(CKA_EC_PARAMS, &SM2_CURVE)
         .bytes(CKA_EC_POINT, &point_for_token(token, key))
 }
-

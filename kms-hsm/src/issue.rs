@@ -15,6 +15,9 @@ use crate::template::{CARD, MASTER, TRANSPORT};
 use crate::vendor::Operation;
 use crate::wire::{CHUNK_KEYS_MAX, Id, KCV_BYTES};
 
+/// Longest check value a token answers, in bytes: one block.
+const CHECK_VALUE_BYTES_MAX: usize = 16;
+
 /// Wrapped keys end to end, card by card; check values of the flagged masters likewise.
 pub(crate) struct Chunk {
     pub(crate) wrapped: Vec<u8>,
@@ -81,9 +84,10 @@ impl Line<'_> {
         let child = self.functions.derive_key(self.session, mechanism, base, &mut self.template)?;
         let child = Passing::new(self.functions, self.session, child);
         if with_kcv {
-            let value = self.functions.value(self.session, child.handle(), CKA_CHECK_VALUE)?.unwrap_or_default();
-            let Some(kcv) = value.get(..KCV_BYTES) else {
-                let detail = format!("a check value of {} bytes", value.len());
+            let mut value = [0; CHECK_VALUE_BYTES_MAX];
+            let length = self.functions.value_into(self.session, child.handle(), CKA_CHECK_VALUE, &mut value)?;
+            let Some(kcv) = value.get(..length).and_then(|value| value.get(..KCV_BYTES)) else {
+                let detail = format!("a check value of {length} bytes");
                 return Err(refused("C_GetAttributeValue", "CHECK_VALUE", detail));
             };
             out.kcvs.extend_from_slice(kcv);

@@ -72,7 +72,8 @@ pub(crate) fn from_components(
     for (spec, block) in masters {
         let wanted = template(token, spec);
         let key = token.adopt_or_make(&MASTER, spec.id, &wanted, |token| {
-            let (session, mechanism) = (token.session()?, token.mechanism(Operation::Diversify, Parameter::Data(block))?);
+            let (session, mechanism) =
+                (token.session()?, token.mechanism(Operation::Diversify, Parameter::Data(block))?);
             token.functions().derive_key(session, mechanism, seed.handle(), &mut Encoded::of(&wanted))
         })?;
         kcvs.push(token.kcv(key)?);
@@ -85,13 +86,11 @@ pub(crate) fn from_components(
 /// XOR of the components inside the token.
 fn combine(token: &mut Token, components: &[Passing]) -> HsmResult<Passing> {
     let handles: Vec<CK_OBJECT_HANDLE> = components.iter().map(Passing::handle).collect();
-    let (first, others) = handles
-        .split_first()
-        .ok_or_else(|| refused("masters_from_components", "COMPONENT_COUNT", "no component"))?;
+    let (first, others) =
+        handles.split_first().ok_or_else(|| refused("masters_from_components", "COMPONENT_COUNT", "no component"))?;
     let mechanism = token.mechanism(Operation::XorKeys, Parameter::Keys(others))?;
     let (session, functions) = (token.session()?, token.functions());
-    let seed =
-        functions.derive_key(session, mechanism, *first, &mut Encoded::of(&SEED.template(token.map())))?;
+    let seed = functions.derive_key(session, mechanism, *first, &mut Encoded::of(&SEED.template(token.map())))?;
     Ok(Passing::new(&functions, session, seed))
 }
 
@@ -170,4 +169,3 @@ pub(crate) fn compare(
         Err(mismatch) => Err(refused(function, "KCV_MISMATCH", format!("{}: {mismatch}", which()))),
     }
 }
-

@@ -50,7 +50,8 @@ impl Module {
                 fitting.push(slot);
             }
         }
-        let named = || format!("label {label:?}{}", serial.map(|s| format!(", serial number {s:?}")).unwrap_or_default());
+        let named =
+            || format!("label {label:?}{}", serial.map(|s| format!(", serial number {s:?}")).unwrap_or_default());
         match fitting.as_slice() {
             [slot] => Ok(*slot),
             // Retryable: a token may be back in a moment, and the library asked again.

@@ -219,19 +219,7 @@ impl Functions {
         let (attributes, count) = template.parts();
         let (bytes, length) = (wrapped.as_ptr().cast_mut(), wrapped.len() as CK_ULONG);
         with(mechanism, |m| {
-            call!(
-                self,
-                C_UnwrapKey,
-                UnwrapKey,
-                session,
-                m,
-                unwrapping,
-                bytes,
-                length,
-                attributes,
-                count,
-                &raw mut key
-            )
+            call!(self, C_UnwrapKey, UnwrapKey, session, m, unwrapping, bytes, length, attributes, count, &raw mut key)
         })?;
         Ok(key)
     }
@@ -339,9 +327,9 @@ fn attribute_value(
     attributes: &mut [cryptoki_sys::CK_ATTRIBUTE],
 ) -> HsmResult<CK_RV> {
     match functions.table.C_GetAttributeValue {
-        // SAFETY: the array is a live mutable borrow; each pValue is NULL or points to ulValueLen
-        // writable bytes, which `reading` sees to.
         Some(function) => {
+            // SAFETY: the array is a live mutable borrow; each pValue is NULL or points to
+            // ulValueLen writable bytes, which `reading` sees to.
             Ok(unsafe { function(session, object, attributes.as_mut_ptr(), attributes.len() as CK_ULONG) })
         }
         None => Err(broken("C_GetAttributeValue", "FUNCTION_MISSING", "the module leaves this function out")),

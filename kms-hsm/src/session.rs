@@ -149,10 +149,15 @@ impl Token {
         let state =
             if officer { module::officer_pin_state(&info) } else { module::status(&info, self.map.name()).user_pin };
         match state {
-            PinState::Locked => return Err(pin_fault("CKR_PIN_LOCKED", "the token's flags say so; no attempt was made")),
+            PinState::Locked => {
+                return Err(pin_fault("CKR_PIN_LOCKED", "the token's flags say so; no attempt was made"));
+            }
             // A person stands behind an SO login; a service must not burn the last attempt.
             PinState::FinalTry if !officer => {
-                return Err(pin_fault("PIN_FINAL_TRY", "one attempt is left; no attempt was made; enter the PIN by hand"));
+                return Err(pin_fault(
+                    "PIN_FINAL_TRY",
+                    "one attempt is left; no attempt was made; enter the PIN by hand",
+                ));
             }
             PinState::Good | PinState::CountLow | PinState::FinalTry => {}
         }
@@ -181,7 +186,11 @@ impl Token {
     }
 
     /// The only object of this class and id, or none.
-    pub(crate) fn find_optional(&mut self, class: CK_OBJECT_CLASS, id: ObjectId) -> HsmResult<Option<CK_OBJECT_HANDLE>> {
+    pub(crate) fn find_optional(
+        &mut self,
+        class: CK_OBJECT_CLASS,
+        id: ObjectId,
+    ) -> HsmResult<Option<CK_OBJECT_HANDLE>> {
         let wanted = Template::default().number(CKA_CLASS, class).bytes(CKA_ID, id.as_bytes());
         at_most_one(&self.find_all(&wanted)?, || format!("id {id}"))
     }

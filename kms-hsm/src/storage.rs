@@ -130,7 +130,9 @@ fn find_head(token: &mut Token) -> HsmResult<Option<cryptoki_sys::CK_OBJECT_HAND
     match token.find_all(&head_template())?.as_slice() {
         [] => Ok(None),
         [only] => Ok(Some(*only)),
-        several => Err(refused("C_FindObjects", "OBJECT_COUNT", format!("{} log heads; officers must decide", several.len()))),
+        several => {
+            Err(refused("C_FindObjects", "OBJECT_COUNT", format!("{} log heads; officers must decide", several.len())))
+        }
     }
 }
 

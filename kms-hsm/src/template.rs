@@ -154,11 +154,8 @@ pub(crate) const CARD: Role = Role {
 };
 
 /// What a transport or personalization key may wrap: a key without uses.
-const CARD_TO_WRAP: Role = Role {
-    name: "CARD to wrap",
-    flags: &[(CKA_SENSITIVE, true), (CKA_WRAP_WITH_TRUSTED, true)],
-    ..CARD
-};
+const CARD_TO_WRAP: Role =
+    Role { name: "CARD to wrap", flags: &[(CKA_SENSITIVE, true), (CKA_WRAP_WITH_TRUSTED, true)], ..CARD };
 
 /// A root or group key: diversifies and nothing else.
 pub(crate) const MASTER: Role = Role {

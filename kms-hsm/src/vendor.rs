@@ -5,17 +5,22 @@
 //! what is believed, the known-answer tests prove it. Guards: unknown keys are refused, numbers are
 //! in range, and an operation the map does not number cannot be attempted at all.
 
+mod error;
+mod file;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cryptoki_sys::{
     CK_ATTRIBUTE_TYPE, CK_KEY_TYPE, CK_MECHANISM_TYPE, CKA_ALLOWED_MECHANISMS, CKA_CHECK_VALUE, CKA_COPYABLE,
     CKA_DERIVE_TEMPLATE, CKA_DESTROYABLE, CKA_TRUSTED, CKA_UNWRAP_TEMPLATE, CKA_WRAP_TEMPLATE, CKA_WRAP_WITH_TRUSTED,
 };
 use serde::Deserialize;
-use thiserror::Error;
-use toml::Spanned;
+
+pub use error::{MapError, MapFault};
+
+use file::{Entry, MapFile};
 
 /// Longest vendor map accepted, in bytes.
 pub const MAP_BYTES_MAX: usize = 64 * 1024;
@@ -304,101 +309,4 @@ impl VendorMap {
             Operation::ALL.into_iter().filter(|operation| self.mechanism(*operation).is_none()).collect(),
         )
     }
-}
-
-/// Why a map file is not usable: file, line, reason.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{}{}: {reason}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
-pub struct MapError {
-    /// The file.
-    pub path: PathBuf,
-    /// 1-based line, where one is known.
-    pub line: Option<usize>,
-    /// The reason.
-    pub reason: MapFault,
-}
-
-impl MapError {
-    fn new(path: &Path, line: Option<usize>, reason: MapFault) -> Self {
-        Self { path: path.to_owned(), line, reason }
-    }
-}
-
-/// What is wrong with a map file.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum MapFault {
-    /// Not TOML, or not the form of a map; the parser's words.
-    #[error("{0}")]
-    Form(String),
-    /// A name of other characters than the reports can show.
-    #[error("name {found:?} must be lower-case letters, digits and hyphens")]
-    Name {
-        /// The name given.
-        found: String,
-    },
-    /// A number no PKCS#11 module can have.
-    #[error("number {found:#x} is not between 1 and 0xfffffffe")]
-    NumberRange {
-        /// The number given.
-        found: u64,
-    },
-    /// SM2 and SM4 under one key type: certainly a mistake.
-    #[error("sm2 and sm4 have the same key type {number:#x}")]
-    SameKeyType {
-        /// The number given twice.
-        number: u64,
-    },
-    /// Longer than the limit.
-    #[error("{found} bytes; at most {max} are read")]
-    TooLong {
-        /// Bytes of the file.
-        found: usize,
-        /// Bytes allowed.
-        max: usize,
-    },
-    /// Cannot be read.
-    #[error("cannot be read: {0}")]
-    Unreadable(std::io::ErrorKind),
-}
-
-/// The file, word for word.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct MapFile {
-    name: Spanned<String>,
-    key_types: KeyTypesTable,
-    mechanisms: BTreeMap<Operation, Entry>,
-    encodings: EncodingsTable,
-    attributes: AttributesTable,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyTypesTable {
-    hmac: Entry,
-    sm2: Entry,
-    sm4: Entry,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    number: Spanned<u64>,
-    /// Where the number comes from: for reviewers, read by nobody else.
-    #[serde(default, rename = "source")]
-    _source: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EncodingsTable {
-    signature: SignatureEncoding,
-    ciphertext: CiphertextEncoding,
-    point: PointEncoding,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AttributesTable {
-    supported: Vec<OptionalAttribute>,
 }

@@ -106,31 +106,102 @@ impl WireKcv {
 /// What the client asks. Each is idempotent under the ids it carries.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    CardIndex { index: Id, values: Vec<Vec<u8>> },
-    CreateImportKey { label: String },
-    CreateInstanceKeys { log: Id, instance: Id, import: Id, component_import: Id, index: Id, storage: Id },
-    CreatePersonalizationKey { label: String },
-    CreateTransportKey { id: Id, label: String },
-    GenerateMasters { masters: Vec<Master> },
-    ImportMasters { import: Id, masters: Vec<(Master, Sealed)> },
-    InitToken { label: String },
+    CardIndex {
+        index: Id,
+        values: Vec<Vec<u8>>,
+    },
+    CreateImportKey {
+        label: String,
+    },
+    CreateInstanceKeys {
+        log: Id,
+        instance: Id,
+        import: Id,
+        component_import: Id,
+        index: Id,
+        storage: Id,
+    },
+    CreatePersonalizationKey {
+        label: String,
+    },
+    CreateTransportKey {
+        id: Id,
+        label: String,
+    },
+    GenerateMasters {
+        masters: Vec<Master>,
+    },
+    ImportMasters {
+        import: Id,
+        masters: Vec<(Master, Sealed)>,
+    },
+    InitToken {
+        label: String,
+    },
     /// The scalar follows in a frame of its own.
-    InstallImportKey { label: String },
-    IssueChunk { kek: Id, masters: Vec<(Id, bool)>, blocks: Vec<Id> },
+    InstallImportKey {
+        label: String,
+    },
+    IssueChunk {
+        kek: Id,
+        masters: Vec<(Id, bool)>,
+        blocks: Vec<Id>,
+    },
     LogHead,
-    MastersFromComponents { component_import: Id, components: Vec<Sealed>, masters: Vec<(Master, Id)> },
-    OpenTransportKey { import_label: String, id: Id, sealed: Sealed },
-    Protect { storage: Id, plaintext: Vec<u8>, context: Vec<u8> },
-    Random { count: u32 },
-    Rewrap { transport: Id, personalization_label: String, items: Vec<(Vec<u8>, Option<WireKcv>)> },
-    SealDiversified { masters: Vec<Id>, block: Id, recipient: Id },
-    SealTransportKey { kek: Id, recipient: Id },
-    SetLogHead { head: Vec<u8> },
-    Sign { key: Id, e: [u8; 32] },
+    MastersFromComponents {
+        component_import: Id,
+        components: Vec<Sealed>,
+        masters: Vec<(Master, Id)>,
+    },
+    OpenTransportKey {
+        import_label: String,
+        id: Id,
+        sealed: Sealed,
+    },
+    Protect {
+        storage: Id,
+        plaintext: Vec<u8>,
+        context: Vec<u8>,
+    },
+    Random {
+        count: u32,
+    },
+    Rewrap {
+        transport: Id,
+        personalization_label: String,
+        items: Vec<(Vec<u8>, Option<WireKcv>)>,
+    },
+    SealDiversified {
+        masters: Vec<Id>,
+        block: Id,
+        recipient: Id,
+    },
+    SealTransportKey {
+        kek: Id,
+        recipient: Id,
+    },
+    SetLogHead {
+        head: Vec<u8>,
+    },
+    Sign {
+        key: Id,
+        e: [u8; 32],
+    },
     Status,
-    TrustRecipient { id: Id, label: String, key: Vec<u8> },
-    TrustedObject { id: Id, transport_key: bool },
-    Unprotect { storage: Id, protected: Vec<u8>, context: Vec<u8> },
+    TrustRecipient {
+        id: Id,
+        label: String,
+        key: Vec<u8>,
+    },
+    TrustedObject {
+        id: Id,
+        transport_key: bool,
+    },
+    Unprotect {
+        storage: Id,
+        protected: Vec<u8>,
+        context: Vec<u8>,
+    },
 }
 
 /// What the worker answers.
@@ -139,12 +210,18 @@ pub(crate) enum Response {
     Absent,
     Bytes(Vec<u8>),
     /// Wrapped keys end to end, card by card; then the check values of the flagged masters likewise.
-    Chunk { wrapped: Vec<u8>, kcvs: Vec<u8> },
+    Chunk {
+        wrapped: Vec<u8>,
+        kcvs: Vec<u8>,
+    },
     Done,
     Fault(Fault),
     Items(Vec<Vec<u8>>),
     Kcvs(Vec<WireKcv>),
-    Present { public_key: Option<Vec<u8>>, kcv: Option<WireKcv> },
+    Present {
+        public_key: Option<Vec<u8>>,
+        kcv: Option<WireKcv>,
+    },
     Sealed(Vec<Sealed>),
     Status(Status),
 }
@@ -190,7 +267,8 @@ const PIN_STATES: [PinState; 4] = [PinState::Good, PinState::CountLow, PinState:
 
 impl From<TokenStatus> for Status {
     fn from(status: TokenStatus) -> Self {
-        let state = PIN_STATES.iter().zip(0..).find(|(state, _)| **state == status.user_pin).map_or(u8::MAX, |(_, n)| n);
+        let state =
+            PIN_STATES.iter().zip(0..).find(|(state, _)| **state == status.user_pin).map_or(u8::MAX, |(_, n)| n);
         Self {
             label: status.label,
             manufacturer: status.manufacturer,

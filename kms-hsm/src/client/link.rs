@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -83,6 +84,8 @@ pub(crate) struct Link {
     role: WorkerRole,
     /// The worker ends after each call.
     one_shot: bool,
+    /// Process id of the worker, 0 while none runs; readable during a call.
+    process: AtomicU32,
     line: Mutex<Line>,
 }
 
@@ -101,7 +104,13 @@ struct Running {
 
 impl Link {
     pub(crate) fn new(shared: &Arc<Shared>, role: WorkerRole, one_shot: bool) -> Self {
-        Self { shared: Arc::clone(shared), role, one_shot, line: Mutex::new(Line::default()) }
+        Self {
+            shared: Arc::clone(shared),
+            role,
+            one_shot,
+            process: AtomicU32::new(0),
+            line: Mutex::new(Line::default()),
+        }
     }
 
     /// A request within the configured deadline.
@@ -163,9 +172,9 @@ impl Link {
         }
     }
 
-    /// Process id of the worker that is running, for operators and tests.
+    /// Process id of the worker started last, for operators and tests.
     pub(crate) fn worker_id(&self) -> Option<u32> {
-        lock(&self.line).worker.as_ref().map(|running| running.worker.id())
+        Some(self.process.load(Ordering::Relaxed)).filter(|id| *id != 0)
     }
 
     fn start(&self, line: &mut Line, with_pin: bool) -> HsmResult<Running> {
@@ -198,6 +207,7 @@ impl Link {
         };
         let secrets: Vec<_> = pin.iter().map(AsRef::as_ref).collect();
         let (worker, _) = Worker::start(&launch, &secrets, config.deadline)?;
+        self.process.store(worker.id(), Ordering::Relaxed);
         Ok(Running { worker, can_log_in: with_pin })
     }
 }

@@ -185,7 +185,8 @@ fn beside_this_program() -> HsmResult<PathBuf> {
     let own = std::env::current_exe()
         .map_err(|error| broken("start worker", "WORKER_MISSING", format!("own path unknown: {error}")))?;
     let folders = own.ancestors().skip(1).take(2);
-    folders.map(|folder| folder.join(PROGRAM)).find(|program| program.is_file()).ok_or_else(|| {
-        broken("start worker", "WORKER_MISSING", format!("no {PROGRAM} beside {}", own.display()))
-    })
+    folders
+        .map(|folder| folder.join(PROGRAM))
+        .find(|program| program.is_file())
+        .ok_or_else(|| broken("start worker", "WORKER_MISSING", format!("no {PROGRAM} beside {}", own.display())))
 }

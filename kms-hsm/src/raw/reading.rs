@@ -41,6 +41,24 @@ impl Functions {
         Ok(Some(level.bytes(0)))
     }
 
+    /// Value of an attribute into a buffer, in one call; answers the bytes written, 0 where there is none.
+    pub(crate) fn value_into(
+        &self,
+        session: CK_SESSION_HANDLE,
+        object: CK_OBJECT_HANDLE,
+        kind: CK_ATTRIBUTE_TYPE,
+        out: &mut [u8],
+    ) -> HsmResult<usize> {
+        let length = out.len() as CK_ULONG;
+        let mut attribute = [CK_ATTRIBUTE { type_: kind, pValue: out.as_mut_ptr().cast(), ulValueLen: length }];
+        fault::check(attribute_value(self, session, object, &mut attribute)?, Function::GetAttributeValue)?;
+        let [attribute] = attribute;
+        match usize::try_from(attribute.ulValueLen) {
+            Ok(written) if written <= out.len() => Ok(written),
+            _ => Ok(0),
+        }
+    }
+
     /// A nested template; `None` where the object does not have it.
     pub(crate) fn nested(
         &self,
@@ -85,12 +103,7 @@ impl Level {
     }
 
     /// One call. False: not available.
-    fn fill(
-        &mut self,
-        functions: &Functions,
-        session: CK_SESSION_HANDLE,
-        object: CK_OBJECT_HANDLE,
-    ) -> HsmResult<bool> {
+    fn fill(&mut self, functions: &Functions, session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> HsmResult<bool> {
         match attribute_value(functions, session, object, &mut self.attributes)? {
             CKR_ATTRIBUTE_TYPE_INVALID | CKR_ATTRIBUTE_SENSITIVE => return Ok(false),
             rv => fault::check(rv, Function::GetAttributeValue)?,

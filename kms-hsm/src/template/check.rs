@@ -43,7 +43,9 @@ pub(crate) fn check(
 fn decode(expected: &Value, bytes: Vec<u8>) -> Value {
     match (expected, bytes.as_slice()) {
         (Value::Flag(_), [byte]) => Value::Flag(*byte != 0),
-        (Value::Number(_), raw) if raw.len() == size_of::<u64>() => number(raw).map_or(Value::Bytes(bytes), Value::Number),
+        (Value::Number(_), raw) if raw.len() == size_of::<u64>() => {
+            number(raw).map_or(Value::Bytes(bytes), Value::Number)
+        }
         (Value::Numbers(_), raw) if raw.len().is_multiple_of(size_of::<u64>()) => {
             Value::Numbers(raw.chunks_exact(size_of::<u64>()).filter_map(number).collect())
         }

@@ -1,0 +1,60 @@
+//! What can be wrong with a vendor map.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Why a map file is not usable: file, line, reason.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}{}: {reason}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
+pub struct MapError {
+    /// The file.
+    pub path: PathBuf,
+    /// 1-based line, where one is known.
+    pub line: Option<usize>,
+    /// The reason.
+    pub reason: MapFault,
+}
+
+impl MapError {
+    pub(super) fn new(path: &Path, line: Option<usize>, reason: MapFault) -> Self {
+        Self { path: path.to_owned(), line, reason }
+    }
+}
+
+/// What is wrong with a map file.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum MapFault {
+    /// Not TOML, or not the form of a map; the parser's words.
+    #[error("{0}")]
+    Form(String),
+    /// A name of other characters than the reports can show.
+    #[error("name {found:?} must be lower-case letters, digits and hyphens")]
+    Name {
+        /// The name given.
+        found: String,
+    },
+    /// A number no PKCS#11 module can have.
+    #[error("number {found:#x} is not between 1 and 0xfffffffe")]
+    NumberRange {
+        /// The number given.
+        found: u64,
+    },
+    /// SM2 and SM4 under one key type: certainly a mistake.
+    #[error("sm2 and sm4 have the same key type {number:#x}")]
+    SameKeyType {
+        /// The number given twice.
+        number: u64,
+    },
+    /// Longer than the limit.
+    #[error("{found} bytes; at most {max} are read")]
+    TooLong {
+        /// Bytes of the file.
+        found: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// Cannot be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(std::io::ErrorKind),
+}
