@@ -116,12 +116,12 @@ class Reader:
         inner.end()
         return value
 
-    def choice(self, readers):
-        """(name, value) of a CHOICE with EXPLICIT context tags; `readers` is a list of (name, read)."""
+    def choice(self, readers, first=0):
+        """(name, value) of a CHOICE with EXPLICIT context tags from `first`; `readers` has (name, read)."""
         tag = self.peek()
-        if tag is None or not 0xA0 <= tag < 0xA0 + len(readers):
+        if tag is None or not 0 <= tag - 0xA0 - first < len(readers):
             raise DerError("no such alternative")
-        name, read = readers[tag - 0xA0]
+        name, read = readers[tag - 0xA0 - first]
         inner = Reader(self.tlv(tag)[1])
         value = read(inner)
         inner.end()

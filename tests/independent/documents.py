@@ -201,7 +201,7 @@ EVENTS = [
 log_entry = _document(
     "KMS-LOG-ENTRY/1",
     ("index", _integer), ("origin", _digest), ("sequence", _integer), ("time_ms", _integer), ("actor", _utf8),
-    ("role", _maybe(0, _role)), ("event", lambda reader: reader.choice(EVENTS)),
+    ("role", _maybe(0, _role)), ("event", lambda reader: reader.choice(EVENTS, 1)),
 )  # fmt: skip
 
 # Section 6 -------------------------------------------------------------------------------------

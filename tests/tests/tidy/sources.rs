@@ -6,9 +6,7 @@ use crate::tree;
 const LINES_MAX: usize = 400;
 
 /// Longer files, each with its reason.
-const LONG: &[(&str, &str)] = &[
-    ("kms-core/src/plan.rs", "one document: its types are read side by side with docs/formats.md"),
-];
+const LONG: &[(&str, &str)] = &[];
 
 /// Where `unsafe` may stand: the C boundary from both sides, and the process limits of the worker.
 const UNSAFE: &[&str] = &[
@@ -57,16 +55,17 @@ fn unsafe_is_fenced_and_explained() {
         let lines: Vec<&str> = source.text.lines().collect();
         for (number, line) in lines.iter().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
-            let block = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"].iter().any(|word| code.contains(word));
-            if !block || code.contains('"') {
+            let words = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"];
+            if !words.iter().any(|word| code.contains(word)) || code.contains("contains(") || code.contains("words") {
                 continue;
             }
             let here = format!("{}:{}", source.path, number + 1);
             assert!(UNSAFE.iter().any(|part| source.path.starts_with(part)), "{here}: unsafe outside the fence");
-            // A type of a C function pointer promises nothing; a block, function or impl does.
-            let before = &lines[number.saturating_sub(SAFETY_LINES)..=number];
-            let explained = before.iter().any(|line| line.contains("SAFETY") || line.contains("# Safety"));
-            assert!(explained || code.contains("unsafe extern \"C\" fn("), "{here}: unsafe without SAFETY");
+            // A signature promises to its callers; a block or an impl is where a promise is kept.
+            if code.contains("unsafe {") || code.contains("unsafe impl") {
+                let before = &lines[number.saturating_sub(SAFETY_LINES)..=number];
+                assert!(before.iter().any(|line| line.contains("SAFETY")), "{here}: unsafe without SAFETY");
+            }
         }
     }
 }
@@ -86,12 +85,11 @@ fn lint_exceptions_have_reasons() {
         for (number, line) in lines.iter().enumerate() {
             let code = line.trim_start();
             let here = format!("{}:{}", source.path, number + 1);
-            let bare = code.starts_with("#[allow(") || code.starts_with("#![allow(");
-            assert!(!bare, "{here}: #[expect(…, reason)], never #[allow]");
-            if code.starts_with("#[expect(") || code.starts_with("#![expect(") {
+            let starts = ["#[allow(", "#![allow(", "#[expect(", "#![expect("];
+            if starts.iter().any(|start| code.starts_with(start)) {
                 let attribute = lines[number..lines.len().min(number + 6)].join(" ");
                 let end = attribute.find(")]").unwrap_or(attribute.len());
-                assert!(attribute[..end].contains("reason"), "{here}: #[expect] without a reason");
+                assert!(attribute[..end].contains("reason"), "{here}: an exception to a lint without a reason");
             }
         }
     }
