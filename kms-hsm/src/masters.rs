@@ -56,6 +56,7 @@ pub(crate) fn from_components(
         let detail = format!("{} components; 2 to {COMPONENTS_MAX} are combined", components.len());
         return Err(refused("masters_from_components", "COMPONENT_COUNT", detail));
     }
+    masters.iter().try_for_each(|(spec, _)| transferable(spec, "masters_from_components"))?;
     let import = token.find_one(&COMPONENT_IMPORT, component_import)?;
     let mut opened = Vec::with_capacity(components.len());
     for (number, component) in (1..).zip(components) {
@@ -100,6 +101,7 @@ pub(crate) fn import(
     import: ObjectId,
     masters: &[(MasterSpec, SealedMaster)],
 ) -> HsmResult<Vec<Kcv>> {
+    masters.iter().try_for_each(|(spec, _)| transferable(spec, "import_masters"))?;
     let mut made = Vec::new();
     let result = masters.iter().map(|(spec, sealed)| import_one(token, import, spec, sealed, &mut made)).collect();
     if let Err(error) = result {
@@ -123,6 +125,17 @@ fn import_one(
         Ok(key)
     })?;
     compare(token, key, sealed.kcv, "import_masters", || format!("master {}", spec.label))
+}
+
+/// Only a generated master can be local: one that arrives exists outside this HSM already.
+fn transferable(spec: &MasterSpec, function: &str) -> HsmResult<()> {
+    match spec.custody {
+        Custody::Transferable => Ok(()),
+        Custody::Local => {
+            let detail = format!("master {} comes from outside and cannot be local; order it transferable", spec.label);
+            Err(refused(function, "CUSTODY", detail))
+        }
+    }
 }
 
 /// Destroys what a failed import made; says so if even that fails.

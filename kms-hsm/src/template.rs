@@ -7,9 +7,11 @@
 //!
 //! Three decisions that the tables carry:
 //! * Every master has CKA_WRAP_WITH_TRUSTED, local ones as well: the bit is sticky and harmless.
-//! * IMPORT KEY and the seed pin everything about a master *except* CKA_EXTRACTABLE, because one
-//!   import key serves local and transferable masters. A thief of the user PIN could therefore import
-//!   a sealed master once more as extractable; it still leaves only under a TRUSTED key.
+//! * IMPORT KEY and the seed pin CKA_EXTRACTABLE=true along with everything else, so a master that is
+//!   imported or made from components is always transferable, and leaves under a TRUSTED key only.
+//!   `Local` means "dies with its HSM", which cannot be said of a key that arrived from outside: such
+//!   an order is refused (`CUSTODY`). Only generated masters are local. The alternative, leaving the
+//!   attribute to the caller, would let the holder of the user PIN choose, and gain nothing.
 //! * What a transport or personalization key wraps must have no use at all (CARD), so that even a
 //!   transferable master cannot leave under a bureau's key.
 
@@ -168,6 +170,22 @@ pub(crate) const MASTER: Role = Role {
     inside: Some((CKA_DERIVE_TEMPLATE, &CARD)),
 };
 
+/// A master that comes from outside: what IMPORT KEY and the seed pin.
+const ARRIVING_MASTER: Role = Role {
+    name: "MASTER from outside",
+    flags: &[
+        (CKA_TOKEN, true),
+        (CKA_PRIVATE, true),
+        (CKA_SENSITIVE, true),
+        (CKA_EXTRACTABLE, true),
+        (CKA_WRAP_WITH_TRUSTED, true),
+        (CKA_MODIFIABLE, false),
+        (CKA_COPYABLE, false),
+        (CKA_DESTROYABLE, true),
+    ],
+    ..MASTER
+};
+
 /// XOR of all root components; its children are masters.
 pub(crate) const SEED: Role = Role {
     name: "SEED",
@@ -176,7 +194,7 @@ pub(crate) const SEED: Role = Role {
     flags: PASSING,
     uses: &[CKA_DERIVE],
     mechanism: Some(Operation::Diversify),
-    inside: Some((CKA_DERIVE_TEMPLATE, &MASTER)),
+    inside: Some((CKA_DERIVE_TEMPLATE, &ARRIVING_MASTER)),
 };
 
 /// One root component after unwrapping; its only child is the seed.
@@ -209,7 +227,7 @@ pub(crate) const IMPORT: Role = Role {
     flags: KEPT,
     uses: &[CKA_UNWRAP],
     mechanism: Some(Operation::Sm2Encrypt),
-    inside: Some((CKA_UNWRAP_TEMPLATE, &MASTER)),
+    inside: Some((CKA_UNWRAP_TEMPLATE, &ARRIVING_MASTER)),
 };
 
 /// COMPONENT IMPORT KEY: opens root components.

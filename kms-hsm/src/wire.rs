@@ -346,3 +346,51 @@ pub(crate) fn read_frame(from: &mut impl Read) -> io::Result<Option<Zeroizing<Ve
     }
     Ok(Some(content))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_keep_their_limit_and_their_end() {
+        let mut sent = Vec::new();
+        write_frame(&mut sent, b"one").unwrap();
+        write_frame(&mut sent, b"").unwrap();
+        let mut from = sent.as_slice();
+        assert_eq!(read_frame(&mut from).unwrap().unwrap().as_slice(), b"one");
+        assert_eq!(read_frame(&mut from).unwrap().unwrap().as_slice(), b"");
+        assert!(read_frame(&mut from).unwrap().is_none());
+        assert!(read_frame(&mut &sent[..5]).is_err());
+        assert!(read_frame(&mut [0xff; 8].as_slice()).is_err());
+        assert!(write_frame(&mut Vec::new(), &vec![0; FRAME_BYTES_MAX + 1]).is_err());
+    }
+
+    #[test]
+    fn a_frame_holds_one_value_and_nothing_else() {
+        let mut frame = encode(&Request::Random { count: 7 }).unwrap();
+        assert!(matches!(decode(&frame), Ok(Request::Random { count: 7 })));
+        frame.push(0);
+        assert!(decode::<Request>(&frame).is_err());
+        assert!(decode::<Request>(&[0xff; 4]).is_err());
+    }
+
+    #[test]
+    fn classes_and_states_survive() {
+        for class in CLASSES {
+            let error = fault(class, "C_Sign", "CODE", "detail");
+            assert_eq!(HsmError::from(Fault::from(error.clone())), error);
+        }
+        for state in PIN_STATES {
+            let text = || "x".to_owned();
+            let status = TokenStatus {
+                label: text(),
+                manufacturer: text(),
+                model: text(),
+                serial: text(),
+                map: text(),
+                user_pin: state,
+            };
+            assert_eq!(TokenStatus::from(Status::from(status.clone())), status);
+        }
+    }
+}

@@ -301,3 +301,32 @@ fn sealed_master(sealed: &Sealed) -> HsmResult<SealedMaster> {
 fn public_key(key: PublicKey) -> Response {
     Response::Bytes(key.to_sec1().to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_belongs_to_one_role() {
+        use WorkerRole as Role;
+        let roles = [Role::Bureau, Role::Ceremony, Role::Runtime, Role::SecurityOfficer, Role::Setup];
+        let label = || "label".to_owned();
+        for (request, of) in [
+            (Request::LogHead, Role::Runtime),
+            (Request::Sign { key: [0; 16], e: [0; 32] }, Role::Runtime),
+            (Request::IssueChunk { kek: [0; 16], masters: Vec::new(), blocks: Vec::new() }, Role::Runtime),
+            (Request::GenerateMasters { masters: Vec::new() }, Role::Ceremony),
+            (Request::ImportMasters { import: [0; 16], masters: Vec::new() }, Role::Ceremony),
+            (Request::CreateTransportKey { id: [0; 16], label: label() }, Role::SecurityOfficer),
+            (Request::TrustRecipient { id: [0; 16], label: label(), key: Vec::new() }, Role::SecurityOfficer),
+            (Request::InstallImportKey { label: label() }, Role::Bureau),
+            (Request::InitToken { label: label() }, Role::Setup),
+        ] {
+            for role in roles {
+                let answer = allowed(role, &request).map_err(|error| error.code);
+                let expected = if role == of { Ok(()) } else { Err("ROLE".to_owned()) };
+                assert_eq!(answer, expected, "{role:?} {request:?}");
+            }
+        }
+    }
+}
