@@ -1,0 +1,125 @@
+//! `kms batch open`: every key of a verified package, from the transport key to the personalization
+//! key, inside the bureau's own HSM.
+//!
+//! Guards: the whole package is verified before the transport key is opened; a chunk is verified again
+//! when it is used; every key is unwrapped authenticated and compared with its check value by the HSM.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use kms_core::package::{CardKeys, records as card_records};
+use kms_core::ports::{BureauHsm, HsmError, RewrapItem, SealedMaster, WRAPPED_KEY_BYTES};
+use kms_hsm::BureauClient;
+
+use super::package::{Folder, VerifiedPackage};
+use super::records::Writer;
+use crate::commands::anchor;
+use crate::commands::bureau::{IMPORT_LABEL, PERSONALIZATION_LABEL};
+use crate::console;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::files::{self, Access};
+use crate::identity;
+use crate::token::{self, TokenOptions};
+
+/// Cards whose keys go to the HSM in one request.
+const CARDS_PER_CALL: usize = 100;
+
+/// Options of `kms batch open`.
+#[derive(Args, Debug)]
+pub(crate) struct Open {
+    /// Folder that `kms batch pull` wrote
+    dir: PathBuf,
+    /// Your own copy of the instance's trust anchor
+    #[arg(long, value_name = "FILE")]
+    anchor: PathBuf,
+    #[command(flatten)]
+    token: TokenOptions,
+    /// File with the user PIN (mode 600); asked for when absent
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
+    /// Private key of your encryption certificate
+    #[arg(long, value_name = "FILE")]
+    enc_key: PathBuf,
+    /// File with its password (mode 600); asked for when absent
+    #[arg(long, value_name = "FILE")]
+    enc_password_file: Option<PathBuf>,
+    /// Label of your HSM key pair that the transport key is sealed to
+    #[arg(long, default_value = IMPORT_LABEL)]
+    import_key: String,
+    /// Label of the key that card keys are wrapped under again
+    #[arg(long, default_value = PERSONALIZATION_LABEL)]
+    personalization_key: String,
+    /// Folder for personalization.csv and personalization.dgi
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+impl Open {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Outcome<()> {
+        let trusted = anchor::read(&self.anchor)?;
+        let package = VerifiedPackage::verify(&Folder(self.dir.clone()), &trusted)?;
+        package.show();
+        console::say("The package holds. Opening it in the HSM.");
+        let encryption = identity::open_key(&self.enc_key, self.enc_password_file.as_deref())?;
+        let manifest = package.manifest.manifest();
+        if encryption.public().id() != manifest.encryption_key {
+            return Err(Failure::input(
+                format!("the records are encrypted for key {}, this is {}", manifest.encryption_key, encryption.public().id()),
+                "give the private key of the encryption certificate you were registered with",
+            ));
+        }
+        let pin = token::pin(self.pin_file.as_deref(), &format!("user PIN of token {}", self.token.token))?;
+        let hsm = BureauClient::new(self.token.config(pin)).map_err(|reason| token::bad_map(&reason))?;
+        token::show(&hsm.status()?);
+        let sealed = package.manifest.transport_key();
+        let sealed = SealedMaster { ciphertext: sealed.ciphertext.as_bytes().to_vec(), kcv: sealed.kcv };
+        hsm.open_transport_key(&self.import_key, manifest.kek, &sealed)?;
+        console::field("transport key", format!("{} is in the token; its check value is right", manifest.kek));
+
+        files::make_folder(&self.out, Access::Owner)?;
+        let mut writer = Writer::create(&self.out, manifest, &package.profile, &self.personalization_key)?;
+        let bar = console::progress(manifest.keys, "keys wrapped again");
+        for entry in &manifest.chunks {
+            let chunk = package.chunk(entry.index)?;
+            let records = card_records::open(chunk.chunk(), &manifest.bureau, &encryption).map_err(|reason| {
+                Failure::not_verified(format!("chunk {}: {reason}", entry.index), "use nothing of this package; tell the instance")
+            })?;
+            let cards = chunk.cards();
+            for (cards, records) in cards.chunks(CARDS_PER_CALL).zip(records.cards.chunks(CARDS_PER_CALL)) {
+                let items: Vec<RewrapItem> = cards.iter().map(items).collect::<Outcome<Vec<_>>>()?.concat();
+                let wrapped = hsm.rewrap(manifest.kek, &self.personalization_key, &items).map_err(|error| refuse(entry.index, error))?;
+                let mut rest = wrapped.as_slice();
+                for (card, record) in cards.iter().zip(records) {
+                    let (own, after) = rest.split_at_checked(card.slots.len()).ok_or_else(|| Failure::internal("fewer keys than asked for"))?;
+                    writer.card(card, record, own)?;
+                    rest = after;
+                }
+                bar.inc(items.len() as u64);
+            }
+        }
+        bar.finish_and_clear();
+        let (csv, dgi) = writer.finish()?;
+        console::field("keys", format!("{} unwrapped, proven and wrapped under {}", manifest.keys, self.personalization_key));
+        console::field("per key", csv.display());
+        console::field("per card (DGI)", dgi.display());
+        console::say("These files name citizens: keep them where only the personalization machine reads them.");
+        Ok(())
+    }
+}
+
+fn items(card: &CardKeys) -> Outcome<Vec<RewrapItem>> {
+    let item = |slot: &kms_core::package::SlotKey| {
+        let wrapped: [u8; WRAPPED_KEY_BYTES] = slot.wrapped.as_bytes().try_into().map_err(Failure::internal)?;
+        Ok(RewrapItem { wrapped, kcv: slot.kcv })
+    };
+    card.slots.iter().map(item).collect()
+}
+
+fn refuse(chunk: u32, error: HsmError) -> Failure {
+    let mut failure = Failure::from(error);
+    if failure.exit == Exit::Hsm {
+        failure.what = format!("chunk {chunk}: {}", failure.what);
+    }
+    failure
+}

@@ -1,0 +1,160 @@
+//! `kms ceremony propose`: what an officer asks for. The server writes the plan; it is shown here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use kms_api::body::{CeremonyView, CustodianDraft, Proposal, SealedSource};
+use kms_api::text::{Base64, Text};
+use kms_core::digest::Digest;
+use kms_core::document::{BureauApplication, SealedKeys};
+use kms_core::id::{PersonId, ProfileId, RegionCode};
+use kms_core::secret::Kcv;
+
+use super::fetch_plan;
+use crate::client::ServerOptions;
+use crate::commands::{anchor, view};
+use crate::console;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::files::{self, Access};
+use crate::identity::now_ms;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Put a plan before the officers
+#[derive(Subcommand, Debug)]
+pub(crate) enum Propose {
+    /// Make the national master keys of a profile
+    CreateRoots {
+        /// Profile name
+        #[arg(long)]
+        profile: ProfileId,
+        /// A custodian of a root component and its check value; without any, the HSM generates every master
+        #[arg(long, value_name = "PERSON=KCV", value_parser = parse_custodian)]
+        custodian: Vec<(PersonId, Kcv)>,
+        /// The masters may leave the HSM wrapped under a TRUSTED key, ever
+        #[arg(long)]
+        transferable: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Trust a province: its keys become the recipient of provincial masters (national instance)
+    PairProvince {
+        /// The province's trust anchor, its digest compared with the province
+        #[arg(long, value_name = "FILE")]
+        anchor: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Diversify the masters of a profile for a province and seal them to its HSM (national instance)
+    DeriveProvince {
+        /// Region code of the province
+        #[arg(long)]
+        region: RegionCode,
+        /// Profile name
+        #[arg(long)]
+        profile: ProfileId,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Trust the nation (provincial instance)
+    PairNation {
+        /// The nation's trust anchor, its digest compared with the nation
+        #[arg(long, value_name = "FILE")]
+        anchor: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Import provincial masters (provincial instance)
+    ImportMasters {
+        /// Profile name
+        #[arg(long)]
+        profile: ProfileId,
+        /// The sealed set, carried by hand
+        #[arg(long, value_name = "FILE", conflicts_with = "pulled", required_unless_present = "pulled")]
+        sealed: Option<PathBuf>,
+        /// SM3 of a sealed set that `kms handover pull` brought
+        #[arg(long, value_name = "HEX")]
+        pulled: Option<Digest>,
+        /// The masters may leave this HSM wrapped again, ever
+        #[arg(long)]
+        transferable: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Register a bureau: trust its HSM key, make its transport key
+    RegisterBureau {
+        /// The bureau's signed application, its digest compared with the bureau
+        #[arg(long, value_name = "FILE")]
+        application: PathBuf,
+        /// Days for which batches may be authorised
+        #[arg(long, value_name = "DAYS")]
+        valid_days: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// Options of every proposal.
+#[derive(Args, Debug)]
+pub(crate) struct Common {
+    #[command(flatten)]
+    server: ServerOptions,
+    /// Where the plan goes, to be carried to officers who sign offline
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// JSON for machines
+    #[arg(long)]
+    json: bool,
+}
+
+impl Propose {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Outcome<()> {
+        let (proposal, common) = self.proposal()?;
+        let client = common.server.connect()?;
+        let ceremony: CeremonyView = client.post_json("/v1/ceremonies", &proposal)?;
+        let plan = fetch_plan(&client, &ceremony.plan_id.0)?;
+        if let Some(out) = &common.out {
+            files::write_new(out, &plan.bytes, Access::Anyone)?;
+        }
+        if common.json {
+            return console::json(&ceremony);
+        }
+        plan.show()?;
+        view::ceremony(&ceremony);
+        Ok(())
+    }
+
+    fn proposal(&self) -> Outcome<(Proposal, &Common)> {
+        Ok(match self {
+            Self::CreateRoots { profile, custodian, transferable, common } => {
+                let custodians = custodian.iter().map(|(person, kcv)| CustodianDraft { person: Text(person.clone()), kcv: Text(*kcv) });
+                let custodians = custodians.collect();
+                (Proposal::CreateRoots { profile: Text(profile.clone()), custodians, transferable: *transferable }, common)
+            }
+            Self::PairProvince { anchor: file, common } => (Proposal::PairProvince { anchor: Base64(anchor::read(file)?.bytes) }, common),
+            Self::DeriveProvince { region, profile, common } => {
+                (Proposal::DeriveProvince { region: Text(region.clone()), profile: Text(profile.clone()) }, common)
+            }
+            Self::PairNation { anchor: file, common } => (Proposal::PairNation { anchor: Base64(anchor::read(file)?.bytes) }, common),
+            Self::ImportMasters { profile, sealed, pulled, transferable, common } => {
+                let sealed = match (sealed, pulled) {
+                    (Some(file), None) => SealedSource::Bytes(Base64(files::read_signed::<SealedKeys>(file)?.bytes().to_vec())),
+                    (None, Some(digest)) => SealedSource::Digest(Text(*digest)),
+                    _ => return Err(Failure::new(Exit::Usage, "no sealed set was named", "give --sealed FILE or --pulled HEX")),
+                };
+                (Proposal::ImportMasters { sealed, profile: Text(profile.clone()), transferable: *transferable }, common)
+            }
+            Self::RegisterBureau { application, valid_days, common } => {
+                let signed = files::read_signed::<BureauApplication>(application)?;
+                let valid_until_ms = now_ms().saturating_add(valid_days.saturating_mul(DAY_MS));
+                (Proposal::RegisterBureau { application: Base64(signed.bytes().to_vec()), valid_until_ms }, common)
+            }
+        })
+    }
+}
+
+fn parse_custodian(text: &str) -> Result<(PersonId, Kcv), String> {
+    let (person, kcv) = text.split_once('=').ok_or("use PERSON=KCV, for example li-wei=ecb3:2677f4")?;
+    Ok((person.parse().map_err(|e| format!("{e}"))?, kcv.parse().map_err(|e| format!("{e}"))?))
+}

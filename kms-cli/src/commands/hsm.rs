@@ -1,0 +1,94 @@
+//! `kms hsm`: a token before and between its uses.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use kms_core::ports::BureauHsm;
+use kms_core::secret::Pin;
+use kms_hsm::setup::{SetupConfig, init_token};
+use kms_hsm::{BureauClient, config};
+
+use crate::console;
+use crate::failure::Outcome;
+use crate::files;
+use crate::token::{self, TokenOptions, WorkerOptions};
+
+/// HSM tokens
+#[derive(Subcommand, Debug)]
+pub(crate) enum Hsm {
+    /// Initialise a free slot as a token: label, SO PIN, user PIN
+    InitToken(InitToken),
+    /// Show a token and the state of its PIN; logs in once
+    Status(Status),
+}
+
+/// Options of `kms hsm init-token`.
+#[derive(Args, Debug)]
+pub(crate) struct InitToken {
+    /// PKCS#11 library of the HSM
+    #[arg(long, value_name = "FILE")]
+    module: PathBuf,
+    /// Label of the new token
+    #[arg(long)]
+    label: String,
+    /// File with the new SO PIN (mode 600); asked for twice when absent
+    #[arg(long, value_name = "FILE")]
+    so_pin_file: Option<PathBuf>,
+    /// File with the new user PIN (mode 600); asked for twice when absent
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
+    #[command(flatten)]
+    worker: WorkerOptions,
+}
+
+/// Options of `kms hsm status`.
+#[derive(Args, Debug)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    token: TokenOptions,
+    /// File with the user PIN (mode 600); asked for when absent
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
+}
+
+impl Hsm {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Outcome<()> {
+        match self {
+            Self::InitToken(init) => init.run(),
+            Self::Status(status) => status.run(),
+        }
+    }
+}
+
+impl InitToken {
+    fn run(&self) -> Outcome<()> {
+        let so_pin = new_pin(self.so_pin_file.as_ref(), "new SO PIN")?;
+        let user_pin = new_pin(self.pin_file.as_ref(), "new user PIN")?;
+        let setup = SetupConfig {
+            module: self.module.clone(),
+            worker: self.worker.worker.clone(),
+            environment: Vec::new(),
+            deadline: config::DEADLINE,
+        };
+        token::show(&init_token(&setup, &self.label, &so_pin, &user_pin)?);
+        console::say("Give the SO PIN to the security officer and the user PIN to the service. One person holds one of them.");
+        Ok(())
+    }
+}
+
+impl Status {
+    fn run(&self) -> Outcome<()> {
+        let pin = token::pin(self.pin_file.as_deref(), &format!("user PIN of token {}", self.token.token))?;
+        let client = BureauClient::new(self.token.config(pin)).map_err(|reason| token::bad_map(&reason))?;
+        token::show(&client.status()?);
+        Ok(())
+    }
+}
+
+fn new_pin(file: Option<&PathBuf>, what: &str) -> Outcome<Pin> {
+    match file {
+        Some(file) => files::read_secret(file),
+        None => console::password(what, true),
+    }
+}

@@ -1,0 +1,77 @@
+//! Which local HSM token a command uses, and the PIN for it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use kms_core::ports::{PinState, TokenStatus};
+use kms_hsm::{HsmConfig, PinSource};
+
+use crate::console;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::files;
+
+/// Module, vendor map and label of a token.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TokenOptions {
+    /// PKCS#11 library of the HSM; only the worker process loads it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) module: PathBuf,
+    /// Vendor map, one of policies/hsm/*.toml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) map: PathBuf,
+    /// Label of the token
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) token: String,
+    #[command(flatten)]
+    pub(crate) worker: WorkerOptions,
+}
+
+/// Where the worker program is.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct WorkerOptions {
+    /// The program kms-hsm-worker; beside kms when left out
+    #[arg(long, value_name = "FILE")]
+    pub(crate) worker: Option<PathBuf>,
+}
+
+impl TokenOptions {
+    /// The configuration for one login.
+    pub(crate) fn config(&self, pin: PinSource) -> HsmConfig {
+        let mut config = HsmConfig::new(self.module.clone(), self.map.clone(), &self.token, pin);
+        config.worker = self.worker.worker.clone();
+        config
+    }
+}
+
+/// The PIN: from a file only its owner can read, or asked for.
+pub(crate) fn pin(file: Option<&Path>, what: &str) -> Outcome<PinSource> {
+    let pin = match file {
+        Some(file) => files::read_secret(file)?,
+        None => console::password(what, false)?,
+    };
+    Ok(PinSource::given(pin))
+}
+
+/// Prints what a token says of itself.
+pub(crate) fn show(status: &TokenStatus) {
+    console::field("token", &status.label);
+    console::field("serial number", &status.serial);
+    console::field("model", format!("{} {}", status.manufacturer, status.model));
+    console::field("vendor map", &status.map);
+    console::field("user PIN", pin_state(status.user_pin));
+}
+
+/// A PIN state in words.
+pub(crate) fn pin_state(state: PinState) -> &'static str {
+    match state {
+        PinState::Good => "good",
+        PinState::CountLow => "COUNT LOW: at least one wrong attempt since the last right one",
+        PinState::FinalTry => "FINAL TRY: one more wrong attempt locks it",
+        PinState::Locked => "LOCKED: only the security officer can reset it",
+    }
+}
+
+/// A vendor map that cannot be used.
+pub(crate) fn bad_map(reason: &kms_hsm::MapError) -> Failure {
+    Failure::new(Exit::Input, format!("vendor map: {reason}"), "give one of policies/hsm/*.toml; policies/hsm/README.md explains the keys")
+}
