@@ -1,0 +1,56 @@
+//! The token in the hands of other people's programs.
+
+use crate::harness::*;
+
+#[test]
+fn pkcs11_tool_sees_slots_mechanisms_and_objects() {
+    if !alone("tools::pkcs11_tool_sees_slots_mechanisms_and_objects") {
+        return;
+    }
+    let s = user_token();
+    let (public, private) = crate::roles::signing_pair("log");
+    s.pair(&public, &private).unwrap();
+    s.generate(&crate::roles::master("master", true)).unwrap();
+    let module = library();
+    let module = module.to_str().unwrap();
+    let run = |args: &[&str]| {
+        let (status, text) = tool("pkcs11-tool", "opensc", &[&["--module", module], args].concat());
+        assert!(status.success(), "pkcs11-tool {args:?}: {text}");
+        text
+    };
+    let listed = run(&["-L", "-M", "-O", "--login", "--pin", USER_PIN]);
+    for expected in [
+        "token model        : hsm-sim",
+        "token manufacturer : KMS project",
+        "mechtype-0x80050009",
+        "mechtype-0x8D530001",
+        "wrap, unwrap",
+        "Private Key Object",
+        "Public Key Object",
+        "Secret Key Object",
+        "6d6173746572",
+    ] {
+        assert!(listed.contains(expected), "no {expected:?} in:\n{listed}");
+    }
+    assert!(!run(&["-O"]).contains("Secret Key Object"), "private objects without a login");
+    let random = run(&["--generate-random", "16", "--output-file", "/dev/null"]);
+    assert!(!random.contains("error"), "{random}");
+    let initialised = run(&["--init-token", "--slot", "1", "--label", "second", "--so-pin", SO_PIN]);
+    assert!(initialised.contains("successfully initialized"), "{initialised}");
+    run(&["--slot", "1", "--login", "--login-type", "so", "--so-pin", SO_PIN, "--init-pin", "--pin", USER_PIN]);
+}
+
+#[test]
+fn p11tool_lists_mechanisms() {
+    if !alone("tools::p11tool_lists_mechanisms") {
+        return;
+    }
+    user_token();
+    let module = library();
+    let provider = ["--provider", module.to_str().unwrap()];
+    let (status, text) =
+        tool("p11tool", "gnutls-bin", &[&provider[..], &["--list-mechanisms", "pkcs11:token=test"]].concat());
+    assert!(status.success() && text.contains("[0x80050009]") && text.contains("derive"), "{text}");
+    let (status, text) = tool("p11tool", "gnutls-bin", &[&provider[..], &["--list-tokens"]].concat());
+    assert!(status.success() && text.contains("model=hsm-sim"), "{text}");
+}
