@@ -100,12 +100,17 @@ const fn classify(rv: RvError) -> FaultClass {
     }
 }
 
-/// `KeyUnextractable` → `CKR_KEY_UNEXTRACTABLE`; unlisted codes keep their number.
+/// The standard's name; unlisted codes keep their number.
 fn code_name(rv: RvError) -> String {
     if let RvError::VendorDefined(number) | RvError::UnknownErrorCode(number) = rv {
         return format!("CKR_{number:#010x}");
     }
-    format!("{rv:?}").chars().fold("CKR".to_owned(), |mut name, character| {
+    standard_name("CKR", &format!("{rv:?}"))
+}
+
+/// cryptoki's name in the standard's spelling: `KeyUnextractable` → `CKR_KEY_UNEXTRACTABLE`.
+pub(crate) fn standard_name(prefix: &str, name: &str) -> String {
+    name.chars().fold(prefix.to_owned(), |mut name, character| {
         if character.is_ascii_uppercase() {
             name.push('_');
         }

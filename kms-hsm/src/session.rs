@@ -40,7 +40,8 @@ pub(crate) struct Token {
     failed_login: Option<HsmError>,
     slot: Slot,
     session: Option<Session>,
-    handles: HashMap<(CK_OBJECT_CLASS, ObjectId), CK_OBJECT_HANDLE>,
+    /// Objects found and checked in this session, by role.
+    handles: HashMap<(&'static str, ObjectId), CK_OBJECT_HANDLE>,
     public_keys: HashMap<ObjectId, PublicKey>,
 }
 
@@ -201,13 +202,16 @@ impl Token {
         at_most_one(&self.find_all(&wanted)?, || format!("label {label:?}"))
     }
 
-    /// The object of this role and id; its handle is remembered until the session ends.
+    /// The object of this role and id, with every attribute of its template; its handle is
+    /// remembered until the session ends.
     pub(crate) fn find_one(&mut self, role: &Role, id: ObjectId) -> HsmResult<CK_OBJECT_HANDLE> {
-        if let Some(handle) = self.handles.get(&(role.class(), id)) {
+        if let Some(handle) = self.handles.get(&(role.name, id)) {
             return Ok(*handle);
         }
         let handle = self.find_optional(role.class(), id)?.ok_or_else(|| missing(role, &format!("id {id}")))?;
-        self.handles.insert((role.class(), id), handle);
+        let expected = role.template(&self.map).bytes(CKA_ID, id.as_bytes());
+        self.check(handle, role, &expected)?;
+        self.handles.insert((role.name, id), handle);
         Ok(handle)
     }
 

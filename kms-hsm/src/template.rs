@@ -25,6 +25,7 @@ use cryptoki_sys::{
 };
 
 pub(crate) use check::check;
+use zeroize::Zeroizing;
 
 use crate::vendor::{Operation, VendorMap};
 
@@ -33,15 +34,15 @@ pub(crate) const SM4_KEY_BYTES: CK_ULONG = 16;
 /// Bytes of the HMAC-SM3 key.
 pub(crate) const HMAC_KEY_BYTES: CK_ULONG = 32;
 
-/// Value of one attribute.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Value of one attribute. No `Debug`: a private scalar to be installed is one, too.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     /// CK_BBOOL.
     Flag(bool),
     /// CK_ULONG.
     Number(CK_ULONG),
-    /// Byte string.
-    Bytes(Vec<u8>),
+    /// Byte string, wiped on drop.
+    Bytes(Zeroizing<Vec<u8>>),
     /// Array of CK_ULONG: CKA_ALLOWED_MECHANISMS.
     Numbers(Vec<CK_ULONG>),
     /// Array of attributes: derive, wrap and unwrap templates.
@@ -49,7 +50,7 @@ pub(crate) enum Value {
 }
 
 /// A list of attributes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Template(Vec<(CK_ATTRIBUTE_TYPE, Value)>);
 
 impl Template {
@@ -69,7 +70,7 @@ impl Template {
     }
 
     pub(crate) fn bytes(self, kind: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Self {
-        self.with(kind, Value::Bytes(value.to_vec()))
+        self.with(kind, Value::Bytes(Zeroizing::new(value.to_vec())))
     }
 
     /// The attributes in order.

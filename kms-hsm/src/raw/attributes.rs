@@ -6,6 +6,7 @@
 use std::ffi::c_void;
 
 use cryptoki_sys::{CK_ATTRIBUTE, CK_BBOOL, CK_ULONG};
+use zeroize::Zeroizing;
 
 use crate::template::{Template, Value};
 
@@ -19,7 +20,7 @@ pub(crate) struct Encoded {
 /// One value in memory; read by the module only.
 #[expect(dead_code, reason = "kept alive for the pointers into it")]
 enum Kept {
-    Bytes(Vec<u8>),
+    Bytes(Zeroizing<Vec<u8>>),
     Nested(Encoded),
     Numbers(Vec<CK_ULONG>),
 }
@@ -44,7 +45,7 @@ impl Encoded {
 
 fn lay_out(value: &Value) -> (*mut c_void, usize, Kept) {
     match value {
-        Value::Flag(flag) => bytes(vec![CK_BBOOL::from(*flag)]),
+        Value::Flag(flag) => bytes(Zeroizing::new(vec![CK_BBOOL::from(*flag)])),
         Value::Bytes(raw) => bytes(raw.clone()),
         Value::Number(number) => numbers(vec![*number]),
         Value::Numbers(several) => numbers(several.clone()),
@@ -56,7 +57,7 @@ fn lay_out(value: &Value) -> (*mut c_void, usize, Kept) {
     }
 }
 
-fn bytes(mut raw: Vec<u8>) -> (*mut c_void, usize, Kept) {
+fn bytes(mut raw: Zeroizing<Vec<u8>>) -> (*mut c_void, usize, Kept) {
     (raw.as_mut_ptr().cast(), raw.len(), Kept::Bytes(raw))
 }
 

@@ -148,7 +148,7 @@ impl Level {
             Memory::None if is_template(attribute.type_) => {
                 template.with(attribute.type_, Value::Nested(Template::default()))
             }
-            Memory::None | Memory::Flat(_) => template.with(attribute.type_, Value::Bytes(bytes)),
+            Memory::None | Memory::Flat(_) => template.bytes(attribute.type_, &bytes),
         })
     }
 }

@@ -4,11 +4,14 @@
 //! an attribute without saying so. Guards: every attribute of the template is present and equal,
 //! nested ones included; a difference names the attribute, never a value of key material.
 
-use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE};
+use cryptoki_sys::{
+    CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKA_DERIVE_TEMPLATE, CKA_UNWRAP_TEMPLATE, CKA_WRAP_TEMPLATE,
+};
 use kms_core::ports::HsmResult;
+use zeroize::Zeroizing;
 
 use super::{Template, Value};
-use crate::fault::refused;
+use crate::fault::{refused, standard_name};
 use crate::raw::Functions;
 
 /// Refuses the object unless it shows every attribute of `expected`.
@@ -22,7 +25,7 @@ pub(crate) fn check(
     for (kind, value) in expected.attributes() {
         let found = match value {
             Value::Nested(_) => functions.nested(session, object, *kind)?.map(Value::Nested),
-            _ => functions.value(session, object, *kind)?.map(|bytes| decode(value, bytes)),
+            _ => functions.value(session, object, *kind)?.map(|bytes| decode(value, Zeroizing::new(bytes))),
         };
         match found {
             Some(found) if matches(value, &found) => {}
@@ -40,7 +43,7 @@ pub(crate) fn check(
 }
 
 /// Reads bytes as the type that is expected; other lengths stay bytes and so differ.
-fn decode(expected: &Value, bytes: Vec<u8>) -> Value {
+fn decode(expected: &Value, bytes: Zeroizing<Vec<u8>>) -> Value {
     match (expected, bytes.as_slice()) {
         (Value::Flag(_), [byte]) => Value::Flag(*byte != 0),
         (Value::Number(_), raw) if raw.len() == size_of::<u64>() => {
@@ -87,13 +90,39 @@ fn shown(value: &Value) -> String {
 
 /// The standard's name of an attribute of the tables.
 fn name(kind: CK_ATTRIBUTE_TYPE) -> String {
-    match cryptoki::object::AttributeType::try_from(kind) {
-        Ok(known) => format!("CKA {known:?}"),
-        Err(_) => match kind {
-            cryptoki_sys::CKA_DERIVE_TEMPLATE => "CKA_DERIVE_TEMPLATE".to_owned(),
-            cryptoki_sys::CKA_UNWRAP_TEMPLATE => "CKA_UNWRAP_TEMPLATE".to_owned(),
-            cryptoki_sys::CKA_WRAP_TEMPLATE => "CKA_WRAP_TEMPLATE".to_owned(),
-            other => format!("attribute {other:#x}"),
-        },
+    match (kind, cryptoki::object::AttributeType::try_from(kind)) {
+        (CKA_DERIVE_TEMPLATE, _) => "CKA_DERIVE_TEMPLATE".to_owned(),
+        (CKA_UNWRAP_TEMPLATE, _) => "CKA_UNWRAP_TEMPLATE".to_owned(),
+        (CKA_WRAP_TEMPLATE, _) => "CKA_WRAP_TEMPLATE".to_owned(),
+        (_, Ok(known)) => standard_name("CKA", &format!("{known:?}")),
+        (other, Err(_)) => format!("attribute {other:#x}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cryptoki_sys::{CKA_ALLOWED_MECHANISMS, CKA_SENSITIVE, CKA_WRAP_WITH_TRUSTED};
+
+    use super::*;
+
+    #[test]
+    fn attributes_have_their_standard_names() {
+        assert_eq!(name(CKA_SENSITIVE), "CKA_SENSITIVE");
+        assert_eq!(name(CKA_ALLOWED_MECHANISMS), "CKA_ALLOWED_MECHANISMS");
+        assert_eq!(name(CKA_WRAP_WITH_TRUSTED), "CKA_WRAP_WITH_TRUSTED");
+        assert_eq!(name(CKA_UNWRAP_TEMPLATE), "CKA_UNWRAP_TEMPLATE");
+    }
+
+    #[test]
+    fn nested_templates_may_pin_more_but_not_less() {
+        let pinned = Template::default().flag(CKA_SENSITIVE, true);
+        let more = pinned.clone().flag(CKA_WRAP_WITH_TRUSTED, true);
+        let nested = |template: &Template| Value::Nested(template.clone());
+        assert!(matches(&nested(&pinned), &nested(&more)));
+        assert!(!matches(&nested(&more), &nested(&pinned)));
+        let other = Template::default().flag(CKA_SENSITIVE, false);
+        assert!(!matches(&nested(&pinned), &nested(&other)));
+        let raw = Template::default().bytes(CKA_SENSITIVE, &[1]);
+        assert!(matches(&nested(&pinned), &nested(&raw)));
     }
 }

@@ -40,7 +40,8 @@ fn signatures_verify_and_only_signing_keys_sign() {
         assert!(public.verify(b"other", &signature).is_err());
     }
     let error = hsm.sign(instance_ids().import, &[1; 32]).unwrap_err();
-    assert_eq!((error.class, error.code.as_str()), (FaultClass::Refused, "CKR_KEY_FUNCTION_NOT_PERMITTED"));
+    assert_eq!((error.class, error.code.as_str()), (FaultClass::Refused, "ATTRIBUTE_DIFFERS"));
+    assert!(error.to_string().contains("CKA_SIGN is false instead of true"), "{error}");
     let error = hsm.sign(id(0x77), &[1; 32]).unwrap_err();
     assert_eq!((error.class, error.code.as_str()), (FaultClass::Refused, "OBJECT_MISSING"));
 }

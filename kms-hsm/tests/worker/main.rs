@@ -1,5 +1,7 @@
 //! The adapter from outside: real worker processes, a real PKCS#11 module (hsm-sim), stories.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, helpers included")]
+
 mod bureau;
 mod faults;
 mod harness;
