@@ -26,7 +26,7 @@ import documents  # noqa: E402
 import gm  # noqa: E402
 import log  # noqa: E402
 from der import DerError  # noqa: E402
-from package import Package, Refused, check_chunk, read_anchor, read_signed, require  # noqa: E402
+from package import Package, Refused, check_chunk, chunk_file, read_anchor, read_signed, require  # noqa: E402
 
 
 def read(path):
@@ -36,8 +36,13 @@ def read(path):
 
 
 def read_folder(path):
-    """Every file of a folder by name."""
-    return {name: read(os.path.join(path, name)) for name in sorted(os.listdir(path))}
+    """Every file of a folder and the folders in it, by its path below."""
+    found = {}
+    for folder, _, names in os.walk(path):
+        for name in names:
+            whole = os.path.join(folder, name)
+            found[os.path.relpath(whole, path).replace(os.sep, "/")] = read(whole)
+    return dict(sorted(found.items()))
 
 
 def read_components(path):
@@ -127,7 +132,7 @@ def flip(files, pinned, package, options):
     chance = random.Random(20121)
     parts = collections.Counter()
     for number in range(options.flip):
-        name = sorted(files)[number % len(files)]
+        name = package.parts[number % len(package.parts)]
         damaged = bytearray(files[name])
         bit = chance.randrange(8 * len(damaged))
         damaged[bit // 8] ^= 1 << bit % 8
@@ -137,13 +142,11 @@ def flip(files, pinned, package, options):
             parts[refused.part] += 1
         else:
             raise Refused(name, f"bit {bit} was flipped and nobody noticed")
-    for name in files:
+    for name in package.parts:
         for wrong in (None, files[name][:-1], files[name] + b"\0"):
             changed = {key: value for key, value in files.items() if key != name}
             if wrong is not None:
                 changed[name] = wrong
-            elif name == "anchor.der":
-                continue  # the pinned one is what counts
             expect_refusal(lambda changed=changed: Package(changed, pinned), f"{name} cut, longer or missing")
             parts["sizes"] += 1
     parts["inner layers"] = flip_inside(files, package, options, chance)
@@ -154,7 +157,7 @@ def flip_inside(files, package, options, chance):
     """Changes that somebody made who could also correct the digest of the chunk file."""
     manifest, count = package.manifest, 0
     for entry in manifest["chunks"]:
-        data = files[f"chunk-{entry['index']:05}.der"]
+        data = files[chunk_file(entry["index"])]
         chunk = documents.chunk(data)
         first, last = chunk["cards"][0], chunk["cards"][-1]
         slots = first["slots"]

@@ -4,6 +4,8 @@ Three steps, each needing more than the one before: `verify` the trust anchor on
 bureau's private keys, `recompute` the root components. Every refusal names the part.
 """
 
+import tomllib
+
 import documents
 import gm
 from der import DerError
@@ -78,27 +80,31 @@ def check_chunk(listed, entry, data, check_digest=True):
     return chunk
 
 
+def chunk_file(index):
+    """Name of a chunk's file within the package."""
+    return f"chunks/{index:05}.der"
+
+
 class Package:
     """A package that verifies under the pinned trust anchor."""
 
     def __init__(self, files, pinned):
         self.anchor = read_anchor(pinned)
-        require(files.get("anchor.der", pinned) == pinned, "anchor.der", "not the pinned trust anchor")
         key = self.anchor["instance_key"]
         self.manifest_bytes = self._file(files, "manifest.der")
         self.manifest = read_signed("manifest.der", documents.manifest, self.manifest_bytes, key)
         self._check_manifest()
         self._check_transport_key(self._file(files, "transport-key.der"))
         self._check_proof(self._file(files, "proof.der"))
-        names = [f"chunk-{entry['index']:05}.der" for entry in self.manifest["chunks"]]
+        names = [chunk_file(entry["index"]) for entry in self.manifest["chunks"]]
         self.chunks = [
             check_chunk(self.manifest, entry, self._file(files, name))
             for entry, name in zip(self.manifest["chunks"], names)
         ]
         keys = sum(len(card["slots"]) for chunk in self.chunks for card in chunk["cards"])
         require(keys == self.manifest["keys"], "manifest.der", "another number of keys than in the chunks")
-        known = {"anchor.der", "manifest.der", "transport-key.der", "proof.der", *names}
-        self.unknown_files = sorted(set(files) - known)
+        self._check_profile(self._file(files, "profile.toml"))
+        self.parts = ["manifest.der", "transport-key.der", "proof.der", "profile.toml", *names]
 
     @staticmethod
     def _file(files, name):
@@ -114,6 +120,20 @@ class Package:
         leaves = [gm.sm3(b"\x00", entry["root"]) for entry in chunks]
         require(gm.merkle_root(leaves) == manifest["root"], part, "chunk roots do not give the root")
         read_note("manifest.der (checkpoint)", manifest["checkpoint"], self.anchor)
+
+    def _check_profile(self, data):
+        part = "profile.toml"
+        require(gm.sm3(data) == self.manifest["profile"], part, "another digest than in the manifest")
+        profile = tomllib.loads(data.decode("utf-8"))
+        require(profile["id"] == self.manifest["profile_id"], part, "another profile")
+        expected = [
+            (key["name"], group, key["package_kcv"] != "none")
+            for key in profile["keys"]
+            for group in range(1, key["groups"] + 1)
+        ]
+        for card in self.cards():
+            found = [(slot["name"], slot["group"], slot["kcv"] is not None) for slot in card["slots"]]
+            require(found == expected, part, "a card has other slots than the profile says")
 
     def _check_transport_key(self, data):
         part, manifest = "transport-key.der", self.manifest

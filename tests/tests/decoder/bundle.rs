@@ -31,6 +31,15 @@ const CARDS: u32 = 7;
 const CHUNK_CARDS: u32 = 4;
 const SLOTS: [(&str, u8, bool); 5] =
     [("IRK_DDF1", 1, true), ("IRK_DDF1", 2, true), ("STK_DF01", 1, false), ("RK1_DF01", 1, true), ("RK1_DF01", 2, true)];
+/// The same slots in the form of a profile file, as far as the decoder looks.
+const PROFILE: &str = r#"
+id = "resident-health-card"
+keys = [
+  { name = "IRK_DDF1", groups = 2, package_kcv = "ecb3" },
+  { name = "STK_DF01", groups = 1, package_kcv = "none" },
+  { name = "RK1_DF01", groups = 2, package_kcv = "ecb3" },
+]
+"#;
 const COMPONENTS: [[u8; 16]; 3] = [[0x11; 16], [0x2E; 16], [0xC5; 16]];
 
 /// What is wrong with the package, although every signature and root is right.
@@ -45,9 +54,9 @@ pub(crate) enum Fault {
 
 /// Where everything is.
 pub(crate) struct Made {
-    package: String,
-    anchor: String,
-    bureau_key: String,
+    pub(crate) package: String,
+    pub(crate) anchor: String,
+    pub(crate) bureau_key: String,
     signing_key: String,
     components: String,
     receipt: String,
@@ -162,10 +171,10 @@ pub(crate) fn write(folder: &Path, fault: &Fault) -> Made {
     let [instance, log, bureau_key, signing] = [(); 4].map(|()| SecretKey::generate(&mut SysRng).unwrap());
     let (batch, kek_id, kek) = (BatchId::from_bytes([7; 16]), object(9), [0x5A; 16]);
     let package = folder.join("package");
-    std::fs::create_dir(&package).unwrap();
+    std::fs::create_dir_all(package.join("chunks")).unwrap();
     let put = |name: &str, bytes: &[u8]| std::fs::write(package.join(name), bytes).unwrap();
 
-    put("anchor.der", &signed(anchor(&instance, &log), &instance));
+    put("profile.toml", PROFILE.as_bytes());
     let mut manifest = Manifest {
         label: Manifest::LABEL.to_owned(),
         origin: origin(),
@@ -174,7 +183,7 @@ pub(crate) fn write(folder: &Path, fault: &Fault) -> Made {
         bureau: bureau(),
         plan: PlanId::from_digest(digest(1)),
         profile_id: profile(),
-        profile: digest(5),
+        profile: Digest::of(PROFILE.as_bytes()),
         kek: kek_id,
         kek_kcv: kcv(&kek),
         encryption_key: bureau_key.public().id(),
@@ -190,7 +199,7 @@ pub(crate) fn write(folder: &Path, fault: &Fault) -> Made {
     for index in 0..count {
         let chunk = chunk(index, count, &kek, bureau_key.public(), batch, fault);
         let bytes = encoding::encode(&chunk).unwrap();
-        put(&format!("chunk-{index:05}.der"), &bytes);
+        put(&format!("chunks/{index:05}.der"), &bytes);
         manifest.chunks.push(ChunkEntry {
             index,
             cards: u32::try_from(chunk.cards.len()).unwrap(),
@@ -225,7 +234,7 @@ pub(crate) fn write(folder: &Path, fault: &Fault) -> Made {
     };
     Made {
         package: package.to_str().unwrap().to_owned(),
-        anchor: package.join("anchor.der").to_str().unwrap().to_owned(),
+        anchor: beside("anchor.der", &signed(anchor(&instance, &log), &instance)),
         bureau_key: beside("bureau.pem", bureau_key.dangerous_to_plain_pkcs8_pem().unwrap().as_bytes()),
         signing_key: beside("signing.pub.pem", signing.public().to_pem().as_bytes()),
         components: beside("components", components.join("\n").as_bytes()),

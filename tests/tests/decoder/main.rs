@@ -48,3 +48,28 @@ fn decoder_refuses_a_signed_lie() {
         assert!(!good && text.contains("REFUSED") && text.contains(part), "{part}: {text}");
     }
 }
+
+/// The commands of docs/formats.md, section 12, as they stand there.
+#[test]
+fn commands_of_the_formats_page_work() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let script = page.split("## 12 By hand").nth(1).unwrap().split("```bash\n").nth(1).unwrap();
+    let script = script.split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let made = bundle::write(folder.path(), &bundle::Fault::None);
+    let done = Command::new("bash")
+        .args(["-eu", "-o", "pipefail", "-c", script])
+        .current_dir(folder.path())
+        .env("P", &made.package)
+        .env("A", &made.anchor)
+        .env("K", &made.bureau_key)
+        .output()
+        .expect("bash");
+    let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{text}");
+    assert_eq!(text.matches("Verified OK").count(), 3, "{text}");
+    for line in ["chunk 0 is in the manifest", "transport key has check value", "is authentic", "example holds"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
