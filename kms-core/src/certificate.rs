@@ -8,6 +8,7 @@ mod error;
 
 pub use error::CertificateError;
 
+use der::{Decode as _, Header, Reader as _, SliceReader, Tag, asn1::BitStringRef};
 use x509_parser::{
     certificate::X509Certificate,
     extensions::{KeyUsage, ParsedExtension},
@@ -32,6 +33,13 @@ pub const SERIAL_BYTES_MAX: usize = 20;
 
 /// Content octets of the OID 1.2.156.10197.1.501, sm2-with-sm3.
 const SM2_WITH_SM3: [u8; 8] = [0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x83, 0x75];
+
+/// AlgorithmIdentifier of it, parameters absent.
+const ALGORITHM: [u8; 12] = [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x83, 0x75];
+
+/// AlgorithmIdentifier of it, parameters NULL.
+const ALGORITHM_WITH_NULL: [u8; 14] =
+    [0x30, 0x0c, 0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x83, 0x75, 0x05, 0x00];
 
 const PEM_LABEL: &str = "CERTIFICATE";
 
@@ -80,14 +88,12 @@ impl Certificate {
         if !rest.is_empty() || parsed.version() != X509Version::V3 {
             return Err(CertificateError::NotCertificate);
         }
-        check_algorithm(&parsed.signature_algorithm)?;
         check_algorithm(&parsed.tbs_certificate.signature)?;
-        let public_key = PublicKey::from_spki_der(parsed.public_key().raw).map_err(CertificateError::PublicKey)?;
-        if parsed.signature_value.unused_bits != 0 {
-            return Err(CertificateError::SignatureForm);
+        let (tbs, signature) = split(bytes)?;
+        if tbs != parsed.tbs_certificate.as_ref() {
+            return Err(CertificateError::NotCertificate);
         }
-        let signature =
-            Signature::from_der(&parsed.signature_value.data).map_err(|_| CertificateError::SignatureForm)?;
+        let public_key = PublicKey::from_spki_der(parsed.public_key().raw).map_err(CertificateError::PublicKey)?;
         let serial = parsed.tbs_certificate.raw_serial();
         if serial.is_empty() || serial.len() > SERIAL_BYTES_MAX + 1 {
             return Err(CertificateError::Serial { found: serial.len() });
@@ -99,7 +105,7 @@ impl Certificate {
             not_after_ms: milliseconds(parsed.validity().not_after.timestamp())?,
             usage: usage(&parsed)?,
             public_key,
-            tbs: parsed.tbs_certificate.as_ref().to_vec(),
+            tbs: tbs.to_vec(),
             signature,
             der: bytes.to_vec(),
         })
@@ -194,6 +200,24 @@ impl std::fmt::Debug for Certificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Certificate({}, {:?})", self.subject, self.digest())
     }
+}
+
+/// TBS and signature. Everything outside the TBS, which no signature covers, must be written in the one
+/// way of DER, so that nobody can make another file of the same certificate.
+fn split(bytes: &[u8]) -> Result<(&[u8], Signature), CertificateError> {
+    let not_certificate = |_| CertificateError::NotCertificate;
+    let mut reader = SliceReader::new(bytes).map_err(not_certificate)?;
+    let header = Header::decode(&mut reader).map_err(not_certificate)?;
+    header.tag().assert_eq(Tag::Sequence).map_err(not_certificate)?;
+    let tbs = reader.tlv_bytes().map_err(not_certificate)?;
+    let algorithm = reader.tlv_bytes().map_err(not_certificate)?;
+    if algorithm != ALGORITHM && algorithm != ALGORITHM_WITH_NULL {
+        return Err(CertificateError::Algorithm);
+    }
+    let bits = BitStringRef::decode(&mut reader).map_err(|_| CertificateError::SignatureForm)?;
+    reader.finish().map_err(not_certificate)?;
+    let signature = bits.as_bytes().and_then(|der| Signature::from_der(der).ok());
+    Ok((tbs, signature.ok_or(CertificateError::SignatureForm)?))
 }
 
 /// Parameters absent (GM/T 0015, RFC 8998) or NULL, which some CAs write.

@@ -83,27 +83,12 @@ pub fn verify_inclusion(
     if index >= size {
         return Err(ProofInvalid::NoSuchLeaf { index, size });
     }
-    // RFC 9162, 2.1.3.2.
-    let (mut node, mut last) = (index, size - 1);
-    let mut hash = *leaf;
-    for sibling in path {
-        if last == 0 {
-            return Err(ProofInvalid::PathLength { found: path.len() });
-        }
-        if node & 1 == 1 || node == last {
-            hash = node_hash(sibling, &hash);
-            while node & 1 == 0 && node != 0 {
-                (node, last) = (node >> 1, last >> 1);
-            }
-        } else {
-            hash = node_hash(&hash, sibling);
-        }
-        (node, last) = (node >> 1, last >> 1);
+    let shape = Shape::between(index, size - 1);
+    if path.len() != shape.inner + shape.border {
+        return Err(ProofInvalid::PathLength { expected: shape.inner + shape.border, found: path.len() });
     }
-    if last != 0 {
-        return Err(ProofInvalid::PathLength { found: path.len() });
-    }
-    check_root(root, hash)
+    let (inner, border) = path.split_at(shape.inner);
+    check_root(root, chain_border(chain_inner(*leaf, inner, index), border))
 }
 
 /// Verifies that the tree under `new_root` begins with the leaves of the tree under `old_root`.
@@ -119,39 +104,27 @@ pub fn verify_consistency(
     }
     if old_size == new_size || old_size == 0 {
         if !path.is_empty() {
-            return Err(ProofInvalid::PathLength { found: path.len() });
+            return Err(ProofInvalid::PathLength { expected: 0, found: path.len() });
         }
         // Every tree begins with the empty one, whose root is known.
         let expected = if old_size == 0 { empty_root() } else { *new_root };
         return check_root(old_root, expected);
     }
-    // RFC 9162, 2.1.4.2.
-    let implied = old_size.is_power_of_two().then_some(*old_root);
-    let mut hashes = implied.iter().chain(path);
-    let first = *hashes.next().ok_or(ProofInvalid::PathLength { found: path.len() })?;
-    let shift = (old_size - 1).trailing_ones();
-    let (mut node, mut last) = ((old_size - 1) >> shift, (new_size - 1) >> shift);
-    let (mut old_hash, mut new_hash) = (first, first);
-    for sibling in hashes {
-        if last == 0 {
-            return Err(ProofInvalid::PathLength { found: path.len() });
-        }
-        if node & 1 == 1 || node == last {
-            old_hash = node_hash(sibling, &old_hash);
-            new_hash = node_hash(sibling, &new_hash);
-            while node & 1 == 0 && node != 0 {
-                (node, last) = (node >> 1, last >> 1);
-            }
-        } else {
-            new_hash = node_hash(&new_hash, sibling);
-        }
-        (node, last) = (node >> 1, last >> 1);
+    // The proof begins at the largest perfect subtree that ends where the old tree ends. It is given,
+    // unless it is the whole old tree, whose root is known.
+    let level = old_size.trailing_zeros();
+    let given = usize::from(!old_size.is_power_of_two());
+    let last = (old_size - 1) >> level;
+    let shape = Shape::between(last, (new_size - 1) >> level);
+    let expected = given + shape.inner + shape.border;
+    if path.len() != expected {
+        return Err(ProofInvalid::PathLength { expected, found: path.len() });
     }
-    if last != 0 {
-        return Err(ProofInvalid::PathLength { found: path.len() });
-    }
-    check_root(old_root, old_hash)?;
-    check_root(new_root, new_hash)
+    let (start, path) = path.split_at(given);
+    let start = start.first().unwrap_or(old_root);
+    let (inner, border) = path.split_at(shape.inner);
+    check_root(old_root, chain_border(chain_inner_left(*start, inner, last), border))?;
+    check_root(new_root, chain_border(chain_inner(*start, inner, last), border))
 }
 
 /// Why a proof proves nothing.
@@ -166,8 +139,10 @@ pub enum ProofInvalid {
         size: u64,
     },
     /// Too few or too many hashes for index and size.
-    #[error("{found} hashes are not the length of this proof")]
+    #[error("the proof has {found} hashes instead of {expected}")]
     PathLength {
+        /// Hashes that index and size call for.
+        expected: usize,
         /// Hashes given.
         found: usize,
     },
@@ -187,6 +162,46 @@ pub enum ProofInvalid {
         /// Leaves of the later tree.
         new_size: u64,
     },
+}
+
+/// How a path runs: `inner` levels, where siblings stand on either side, until it meets the right edge
+/// of the tree; then `border` siblings, all to the left.
+struct Shape {
+    inner: usize,
+    border: usize,
+}
+
+impl Shape {
+    /// Of the path from node `index` in a level whose last node is `last`.
+    const fn between(index: u64, last: u64) -> Self {
+        let inner = u64::BITS - (index ^ last).leading_zeros();
+        let above = match index.checked_shr(inner) {
+            Some(above) => above,
+            None => 0,
+        };
+        Self { inner: inner as usize, border: above.count_ones() as usize }
+    }
+}
+
+/// Climbs the inner levels: bit n of `index` says on which side of level n the node stands.
+fn chain_inner(start: Digest, siblings: &[Digest], index: u64) -> Digest {
+    siblings.iter().enumerate().fold(start, |hash, (level, sibling)| {
+        if index >> level & 1 == 0 { node_hash(&hash, sibling) } else { node_hash(sibling, &hash) }
+    })
+}
+
+/// The same with the siblings to the left only: what was there when the tree ended here.
+fn chain_inner_left(start: Digest, siblings: &[Digest], index: u64) -> Digest {
+    siblings.iter().enumerate().fold(
+        start,
+        |hash, (level, sibling)| {
+            if index >> level & 1 == 0 { hash } else { node_hash(sibling, &hash) }
+        },
+    )
+}
+
+fn chain_border(start: Digest, siblings: &[Digest]) -> Digest {
+    siblings.iter().fold(start, |hash, sibling| node_hash(sibling, &hash))
 }
 
 fn check_root(expected: &Digest, found: Digest) -> Result<(), ProofInvalid> {

@@ -27,7 +27,8 @@ pub const KDF_ROUNDS_MAX: u32 = 10_000_000;
 
 const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
 const PLAIN_LABEL: &str = "PRIVATE KEY";
-const SEC1_LABEL: &str = "EC PRIVATE KEY";
+/// SEC1, by its usual name and as OpenSSL 3 names it for this curve.
+const SEC1_LABELS: [&str; 2] = ["EC PRIVATE KEY", "SM2 PRIVATE KEY"];
 
 impl SecretKey {
     /// From one `ENCRYPTED PRIVATE KEY` block (PKCS#8, PBES2 with scrypt or PBKDF2, AES).
@@ -50,17 +51,20 @@ impl SecretKey {
         der::pem::encode_string(ENCRYPTED_LABEL, LineEnding::LF, sealed.as_bytes()).map_err(|_| KeyFileError::NotPem)
     }
 
-    /// From a plain `PRIVATE KEY` (PKCS#8) or `EC PRIVATE KEY` (SEC1) block, as
-    /// `openssl ecparam -name SM2 -genkey` prints it, with or without the parameters block before it.
+    /// From a plain `PRIVATE KEY` (PKCS#8), `EC PRIVATE KEY` or `SM2 PRIVATE KEY` (SEC1) block, with or
+    /// without a parameters block before it, as `openssl ecparam -name SM2 -genkey` prints them.
     /// For test keys: people keep theirs encrypted.
     pub fn from_pkcs8_pem(pem: &str) -> Result<Self, KeyFileError> {
         if pem.len() > KEY_FILE_BYTES_MAX {
             return Err(KeyFileError::TooLong { limit: KEY_FILE_BYTES_MAX, found: pem.len() });
         }
-        match pem.find("-----BEGIN EC PRIVATE KEY-----") {
-            Some(start) => from_sec1_der(read_pem(&pem[start..], SEC1_LABEL)?.as_bytes()),
-            None => from_pkcs8_der(read_pem(pem, PLAIN_LABEL)?.as_bytes()),
+        for label in SEC1_LABELS {
+            if let Some(start) = find_block(pem, label) {
+                return from_sec1_der(read_pem(&pem[start..], label)?.as_bytes());
+            }
         }
+        let start = find_block(pem, PLAIN_LABEL).unwrap_or(0);
+        from_pkcs8_der(read_pem(&pem[start..], PLAIN_LABEL)?.as_bytes())
     }
 
     /// One plain `PRIVATE KEY` block, for test keys and for tools that cannot read encrypted ones.
@@ -77,6 +81,10 @@ impl SecretKey {
     }
 }
 
+fn find_block(pem: &str, label: &str) -> Option<usize> {
+    pem.find(&format!("-----BEGIN {label}-----"))
+}
+
 fn read_pem(pem: &str, expected: &'static str) -> Result<SecretDocument, KeyFileError> {
     if pem.len() > KEY_FILE_BYTES_MAX {
         return Err(KeyFileError::TooLong { limit: KEY_FILE_BYTES_MAX, found: pem.len() });
@@ -90,7 +98,6 @@ fn from_pkcs8_der(bytes: &[u8]) -> Result<SecretKey, KeyFileError> {
     SecretKey::from_inner(key).map_err(|_| KeyFileError::NotSm2)
 }
 
-/// Refuses SEC1 without the curve: such a file does not say what it is.
 fn from_sec1_der(bytes: &[u8]) -> Result<SecretKey, KeyFileError> {
     let key = ::sm2::SecretKey::from_sec1_der(bytes).map_err(|_| KeyFileError::NotSm2)?;
     SecretKey::from_inner(key).map_err(|_| KeyFileError::NotSm2)
@@ -135,7 +142,7 @@ impl PemLabel {
         match label {
             "CERTIFICATE" => Self::Certificate,
             ENCRYPTED_LABEL => Self::EncryptedPrivateKey,
-            PLAIN_LABEL | SEC1_LABEL => Self::PrivateKey,
+            _ if label == PLAIN_LABEL || SEC1_LABELS.contains(&label) => Self::PrivateKey,
             "PUBLIC KEY" => Self::PublicKey,
             _ => Self::Other,
         }
