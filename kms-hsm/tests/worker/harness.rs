@@ -76,11 +76,16 @@ pub(crate) fn worker() -> PathBuf {
     env!("CARGO_BIN_EXE_kms-hsm-worker").into()
 }
 
-/// The simulator, which cargo builds as a dev-dependency of this package.
+/// The simulator.
 pub(crate) fn module() -> PathBuf {
+    library("libhsm_sim.so")
+}
+
+/// A library that cargo builds as a dev-dependency of this package.
+pub(crate) fn library(name: &str) -> PathBuf {
     let programs = worker().parent().unwrap().to_owned();
-    let places = [programs.join("deps/libhsm_sim.so"), programs.join("libhsm_sim.so")];
-    places.into_iter().find(|place| place.is_file()).expect("cargo builds libhsm_sim.so with the tests")
+    let places = [programs.join("deps").join(name), programs.join(name)];
+    places.into_iter().find(|place| place.is_file()).expect("cargo builds the library with the tests")
 }
 
 pub(crate) fn map() -> PathBuf {

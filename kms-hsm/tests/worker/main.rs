@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, helpers included")]
 
 mod bureau;
+mod device;
 mod faults;
 mod harness;
 mod instance;
