@@ -1,4 +1,7 @@
 //! kms-core
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
 pub mod cards;
 pub mod certificate;
 pub mod digest;

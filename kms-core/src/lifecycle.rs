@@ -1,7 +1,8 @@
 //! The life cycle of a key after NIST SP 800-57 part 1, section 7.
 //!
-//! Not the ceremony around a transition and not the HSM. Guards: only the standard's transitions;
-//! destruction and compromise are never undone.
+//! Not the ceremony around a transition and not the HSM. Guards: only transitions of the standard;
+//! destruction and compromise are never undone. Narrower than the standard in one point: a key in use
+//! is deactivated before it is destroyed, so that destruction always has two steps.
 
 /// State of a key.
 // Stored format: the names stand in log entries and are never changed.
@@ -164,7 +165,7 @@ pub const fn apply(state: KeyState, transition: Transition) -> Option<KeyState> 
     if state as u8 == transition.from as u8 { Some(transition.to) } else { None }
 }
 
-/// The standard has no such transition.
+/// There is no such transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a key that is {state} cannot be asked to {command}")]
 pub struct TransitionRefused {
@@ -178,8 +179,8 @@ pub struct TransitionRefused {
 mod tests {
     use super::*;
 
-    /// SP 800-57-1 revision 5, figure 5: every pair of different states that it connects.
-    const STANDARD: [(KeyState, KeyState); 13] = [
+    /// Every pair of different states that is connected; all others are refused.
+    const CONNECTED: [(KeyState, KeyState); 13] = [
         (KeyState::PreActive, KeyState::Active),
         (KeyState::PreActive, KeyState::Compromised),
         (KeyState::PreActive, KeyState::Destroyed),
@@ -203,7 +204,7 @@ mod tests {
                     .into_iter()
                     .filter_map(|command| decide(from, command).ok().flatten())
                     .any(|transition| transition.to() == to);
-                assert_eq!(reachable, STANDARD.contains(&(from, to)), "{from} to {to}");
+                assert_eq!(reachable, CONNECTED.contains(&(from, to)), "{from} to {to}");
             }
         }
     }
