@@ -4,7 +4,7 @@
 //! body is never longer than its limit.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -36,7 +36,7 @@ pub(crate) struct ServerOptions {
     /// The instance's server, such as http://127.0.0.1:8000
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<String>,
-    /// Settings `server`, `key`, `password_file`, `officer`; default ./kms.toml if it exists
+    /// Settings server, key, password_file (paths relative to the file); default ./kms.toml if it exists
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
@@ -78,7 +78,14 @@ impl ServerOptions {
             None => return Ok(Settings::default()),
         };
         let text = files::read_text(path, files::SMALL_FILE_BYTES_MAX)?;
-        toml::from_str(&text).map_err(|reason| Failure::input(format!("{}: {reason}", path.display()), "settings are server, key, password_file"))
+        let settings: Settings = toml::from_str(&text)
+            .map_err(|reason| Failure::input(format!("{}: {reason}", path.display()), "settings are server, key, password_file"))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Ok(Settings {
+            key: settings.key.map(|key| folder.join(key)),
+            password_file: settings.password_file.map(|file| folder.join(file)),
+            ..settings
+        })
     }
 }
 

@@ -10,5 +10,6 @@ pub(crate) mod handover;
 pub(crate) mod hsm;
 pub(crate) mod officer;
 pub(crate) mod policy;
+pub(crate) mod quickstart;
 pub(crate) mod view;
 pub(crate) mod witness;

@@ -130,6 +130,11 @@ fn is_harmless(c: char) -> bool {
     c == '\n' || !(c.is_control() || reorders)
 }
 
+/// Prints text that this program made itself and may have set in bold.
+pub(crate) fn say_styled(text: &str) {
+    say_raw(text);
+}
+
 fn say_raw(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

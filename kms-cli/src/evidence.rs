@@ -67,10 +67,6 @@ impl Export {
         parse_entries(&self.entries)
     }
 
-    /// The latest checkpoint note.
-    pub(crate) fn checkpoint(&self) -> &str {
-        &self.checkpoint
-    }
 }
 
 impl Documents for FolderDocuments {

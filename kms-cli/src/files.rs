@@ -48,11 +48,6 @@ pub(crate) fn read_text(path: &Path, limit: usize) -> Outcome<String> {
         .map_err(|_| Failure::input(format!("{} is not UTF-8 text", path.display()), "save it as UTF-8"))
 }
 
-/// Reads an unsigned document.
-pub(crate) fn read_document<D: Document>(path: &Path) -> Outcome<D> {
-    kms_core::encoding::decode(&read(path, D::BYTES_MAX)?).map_err(|reason| malformed(path, D::LABEL, &reason))
-}
-
 /// Reads a signed document; nobody has verified it yet.
 pub(crate) fn read_signed<D: Document>(path: &Path) -> Outcome<Signed<D>> {
     let bytes = read(path, D::BYTES_MAX + SIGNED_OVERHEAD_BYTES_MAX)?;

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{anchor, audit, batch, bureau, ceremony, genesis, handover, hsm, officer, policy};
+use commands::{anchor, audit, batch, bureau, ceremony, genesis, handover, hsm, officer, policy, quickstart};
 use failure::Outcome;
 
 /// Open key management for smart cards with Chinese algorithms
@@ -52,6 +52,7 @@ enum Command {
     Batch(Box<batch::Batch>),
     #[command(subcommand)]
     Audit(audit::Audit),
+    Quickstart(Box<quickstart::Quickstart>),
 }
 
 impl Command {
@@ -67,6 +68,7 @@ impl Command {
             Self::Bureau(noun) => noun.run(),
             Self::Batch(noun) => noun.run(),
             Self::Audit(noun) => noun.run(),
+            Self::Quickstart(noun) => noun.run(),
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use kms_core::ports::BureauHsm;
+use kms_core::ports::Hsm as HsmPort;
 use kms_core::secret::Pin;
 use kms_hsm::setup::{SetupConfig, init_token};
-use kms_hsm::{BureauClient, config};
+use kms_hsm::{HsmClient, PinSource, config};
 
 use crate::console;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::files;
 use crate::token::{self, TokenOptions, WorkerOptions};
 
@@ -18,7 +18,7 @@ use crate::token::{self, TokenOptions, WorkerOptions};
 pub(crate) enum Hsm {
     /// Initialise a free slot as a token: label, SO PIN, user PIN
     InitToken(InitToken),
-    /// Show a token and the state of its PIN; logs in once
+    /// Show a token and the state of its PIN; does not log in unless a PIN is given
     Status(Status),
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct InitToken {
 pub(crate) struct Status {
     #[command(flatten)]
     token: TokenOptions,
-    /// File with the user PIN (mode 600); asked for when absent
+    /// Try the user PIN in this file (mode 600), once
     #[arg(long, value_name = "FILE")]
     pin_file: Option<PathBuf>,
 }
@@ -79,10 +79,28 @@ impl InitToken {
 
 impl Status {
     fn run(&self) -> Outcome<()> {
-        let pin = token::pin(self.pin_file.as_deref(), &format!("user PIN of token {}", self.token.token))?;
-        let client = BureauClient::new(self.token.config(pin)).map_err(|reason| token::bad_map(&reason))?;
+        // Asking for the status never logs in, so no PIN is used up when none is given.
+        let pin = match &self.pin_file {
+            Some(file) => PinSource::given(files::read_secret(file)?),
+            None => PinSource::given(Pin::new(vec![0]).map_err(Failure::internal)?),
+        };
+        let client = HsmClient::new(self.token.config(pin)).map_err(|reason| token::bad_map(&reason))?;
         token::show(&client.status()?);
-        Ok(())
+        if self.pin_file.is_none() {
+            return Ok(());
+        }
+        match client.random(1) {
+            Ok(_) => {
+                console::say("The PIN is right.");
+                Ok(())
+            }
+            Err(error) => {
+                if let Ok(status) = client.status() {
+                    console::field("user PIN is now", token::pin_state(status.user_pin));
+                }
+                Err(error.into())
+            }
+        }
     }
 }
 

@@ -80,10 +80,6 @@ impl Folder {
         self.0.join("receipt.der")
     }
 
-    /// The manifest, its signature not looked at: for naming things, not for relying on them.
-    pub(crate) fn unverified_manifest(&self) -> Outcome<Manifest> {
-        Ok(files::read_signed::<Manifest>(&self.manifest())?.unverified_tbs().clone())
-    }
 }
 
 /// A package whose every part was verified once; chunks are checked again when they are read.

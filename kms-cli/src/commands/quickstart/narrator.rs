@@ -1,0 +1,142 @@
+//! Tells what happens and runs `kms` for each step, with the command line shown.
+//!
+//! Everything printed also goes to `transcript.txt`; the screen shows what matters of it.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use crate::console;
+use crate::failure::{Exit, Failure, Outcome};
+
+/// How much of a command's output the screen shows; the transcript has all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Show {
+    /// Everything.
+    All,
+    /// The last lines.
+    Last(usize),
+}
+
+/// The teller.
+pub(super) struct Narrator {
+    kms: PathBuf,
+    root: PathBuf,
+    transcript: File,
+    begun: Instant,
+    acts: u32,
+    is_terminal: bool,
+}
+
+impl Narrator {
+    /// Begins a transcript in `root`.
+    pub(super) fn new(kms: PathBuf, root: PathBuf) -> Outcome<Self> {
+        let path = root.join("transcript.txt");
+        let transcript = File::create(&path).map_err(|error| Failure::io("write", &path, &error))?;
+        Ok(Self { kms, root, transcript, begun: Instant::now(), acts: 0, is_terminal: std::io::stdout().is_terminal() })
+    }
+
+    /// The folder of everything.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Seconds since the beginning.
+    pub(super) fn seconds(&self) -> f64 {
+        self.begun.elapsed().as_secs_f64()
+    }
+
+    /// A new act: what happens, and why.
+    pub(super) fn act(&mut self, title: &str, why: &str) {
+        self.acts += 1;
+        let heading = format!("{}. {title}", self.acts);
+        self.print("");
+        self.print(&self.bold(&heading));
+        for line in why.lines() {
+            self.print(&format!("   {}", line.trim()));
+        }
+    }
+
+    /// A remark.
+    pub(super) fn tell(&mut self, text: &str) {
+        for line in text.lines() {
+            self.print(&format!("   {}", line.trim()));
+        }
+    }
+
+    /// Runs `kms` in the folder and answers its standard output. `hsm` names the folder of the tokens.
+    pub(super) fn kms(&mut self, hsm: Option<&str>, args: &[&str], show: Show) -> Outcome<String> {
+        let line = command_line(hsm, args);
+        self.print(&self.bold(&format!("   $ {line}")));
+        let mut command = Command::new(&self.kms);
+        command.args(args).current_dir(&self.root).stdin(Stdio::null()).stdout(Stdio::piped());
+        if let Some(folder) = hsm {
+            command.env("HSM_SIM_DIR", self.root.join(folder));
+        }
+        let output = command.spawn().and_then(|child| child.wait_with_output());
+        let output = output.map_err(|error| Failure::io("run", &self.kms, &error))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        let hidden = match show {
+            Show::All => 0,
+            Show::Last(count) => lines.len().saturating_sub(count),
+        };
+        for (number, text) in lines.iter().enumerate() {
+            if number < hidden {
+                self.record(&format!("     {text}"));
+            } else {
+                self.print(&format!("     {text}"));
+            }
+        }
+        if output.status.success() {
+            return Ok(text);
+        }
+        Err(Failure::new(
+            Exit::Internal,
+            format!("this command ended with {}: {line}", output.status),
+            format!("its message stands above; the servers' logs and transcript.txt are in {}", self.root.display()),
+        ))
+    }
+
+    /// Runs `kms` expecting it to refuse with `exit`.
+    pub(super) fn kms_must_refuse(&mut self, args: &[&str], exit: Exit) -> Outcome<()> {
+        self.print(&self.bold(&format!("   $ {}", command_line(None, args))));
+        let output = Command::new(&self.kms).args(args).current_dir(&self.root).stdin(Stdio::null()).output();
+        let output = output.map_err(|error| Failure::io("run", &self.kms, &error))?;
+        for text in String::from_utf8_lossy(&output.stderr).lines() {
+            self.print(&format!("     {text}"));
+        }
+        if output.status.code() == Some(i32::from(exit as u8)) {
+            return Ok(());
+        }
+        Err(Failure::not_verified(format!("tampering was not found: the command ended with {}", output.status), "report this: it must never happen"))
+    }
+
+    /// Prints and records one line.
+    pub(super) fn print(&mut self, text: &str) {
+        console::say_styled(text);
+        self.record(text);
+    }
+
+    fn record(&mut self, text: &str) {
+        let plain = text.replace("\u{1b}[1m", "").replace("\u{1b}[0m", "");
+        // The transcript is a convenience: a full disk shows soon enough elsewhere.
+        let _ = writeln!(self.transcript, "{plain}");
+    }
+
+    fn bold(&self, text: &str) -> String {
+        if self.is_terminal { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+/// As a person would type it in the folder.
+fn command_line(hsm: Option<&str>, args: &[&str]) -> String {
+    let quoted = args.iter().map(|arg| {
+        let plain = arg.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=,@+".contains(c));
+        if plain { (*arg).to_owned() } else { format!("'{arg}'") }
+    });
+    let place = hsm.map(|folder| format!("HSM_SIM_DIR=$PWD/{folder} ")).unwrap_or_default();
+    format!("{place}kms {}", quoted.collect::<Vec<_>>().join(" "))
+}
