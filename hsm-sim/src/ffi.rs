@@ -25,7 +25,10 @@ use std::{
     },
 };
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_RV, CK_SESSION_HANDLE, CK_ULONG, CKR_CRYPTOKI_ALREADY_INITIALIZED, CKR_CRYPTOKI_NOT_INITIALIZED,
+    CKR_GENERAL_ERROR, CKR_OK,
+};
 
 pub use self::table::C_GetFunctionList;
 use crate::{

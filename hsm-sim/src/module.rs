@@ -12,7 +12,11 @@ use std::{
     },
 };
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_SESSION_HANDLE, CK_SLOT_ID, CKR_DEVICE_MEMORY, CKR_SESSION_COUNT, CKR_SESSION_EXISTS,
+    CKR_SESSION_HANDLE_INVALID, CKR_SESSION_READ_ONLY_EXISTS, CKR_SESSION_READ_WRITE_SO_EXISTS, CKR_SLOT_ID_INVALID,
+    CKR_TOKEN_NOT_RECOGNIZED,
+};
 use parking_lot::{Mutex, RwLock};
 
 use crate::{

@@ -3,7 +3,11 @@
 //! PKCS#11 has no numbers for SM2, SM3 and SM4; every vendor chose its own and they collide. The token's code speaks
 //! [`Mech`] and [`KeyKind`] only, and this table is the one place where numbers are. A further vendor is a further table.
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_FLAGS, CK_KEY_TYPE, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKF_DECRYPT,
+    CKF_DERIVE, CKF_DIGEST, CKF_EC_F_P, CKF_EC_OID, CKF_EC_UNCOMPRESS, CKF_ENCRYPT, CKF_GENERATE,
+    CKF_GENERATE_KEY_PAIR, CKF_SIGN, CKF_UNWRAP, CKF_VERIFY, CKF_WRAP, CKK_GENERIC_SECRET, CKM_GENERIC_SECRET_KEY_GEN,
+};
 
 /// Start of the block that vendors number freely (`CKM_VENDOR_DEFINED`, `CKK_VENDOR_DEFINED`).
 const V: CK_ULONG = 0x8000_0000;

@@ -4,7 +4,11 @@
 
 use std::sync::Arc;
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SESSION_INFO, CK_SLOT_ID, CKF_RW_SESSION, CKF_SERIAL_SESSION,
+    CKR_KEY_HANDLE_INVALID, CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS, CKS_RW_PUBLIC_SESSION, CKS_RW_SO_FUNCTIONS,
+    CKS_RW_USER_FUNCTIONS,
+};
 use parking_lot::{Mutex, MutexGuard};
 use sm3::{Digest, Sm3};
 
@@ -14,7 +18,7 @@ use crate::{
     object::Object,
     profile::{Mech, Profile},
     rules::{Caller, Role, usage::ensure_use},
-    rv::{Result, Rv},
+    rv::Result,
     token::Token,
 };
 
@@ -90,7 +94,7 @@ impl Session {
         mech: Mech,
         profile: &Profile,
     ) -> Result<Arc<Object>> {
-        let key = self.token.object(handle).map_err(|_| Rv(CKR_KEY_HANDLE_INVALID))?;
+        let key = self.token.key(handle, CKR_KEY_HANDLE_INVALID)?;
         ensure_use(&key, usage, mech, profile)?;
         Ok(key)
     }

@@ -19,8 +19,8 @@ use std::{
 };
 
 use cryptoki_sys::{
-    CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKA_CLASS, CKA_ID, CKR_ATTRIBUTE_VALUE_INVALID, CKR_OBJECT_HANDLE_INVALID,
-    CKR_SESSION_HANDLE_INVALID,
+    CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CKA_CLASS, CKA_ID, CKR_ATTRIBUTE_VALUE_INVALID,
+    CKR_OBJECT_HANDLE_INVALID, CKR_SESSION_HANDLE_INVALID,
 };
 use parking_lot::{Mutex, RwLock};
 
@@ -115,6 +115,12 @@ impl Token {
             self.current_view()?.object(handle)
         };
         found.filter(|object| self.sees(object)).ok_or(Rv(CKR_OBJECT_HANDLE_INVALID))
+    }
+
+    /// As [`Token::object`], for a handle that stands for a key of some purpose: a wrong one is `wrong`. Trouble with
+    /// the device stays what it is.
+    pub(crate) fn key(&self, handle: CK_OBJECT_HANDLE, wrong: CK_RV) -> Result<Arc<Object>> {
+        self.object(handle).map_err(|error| if error == Rv(CKR_OBJECT_HANDLE_INVALID) { Rv(wrong) } else { error })
     }
 
     /// Handles of all visible objects that match, token objects first, in order of creation.

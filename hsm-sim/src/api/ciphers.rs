@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_OBJECT_HANDLE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY, CKR_KEY_HANDLE_INVALID, CKR_KEY_INDIGESTIBLE,
+    CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
+};
 
 use super::objects::kind_of_key;
 use crate::{
@@ -64,7 +67,7 @@ pub(crate) fn start_digest(mechanism: &Mechanism) -> Result<DigestOperation> {
 
 /// C_DigestKey. The digest of a key that may not be read would let its holder test guesses, and short keys be found.
 pub(crate) fn digest_key(session: &Session, operation: &mut DigestOperation, key: CK_OBJECT_HANDLE) -> Result<()> {
-    let key = session.token().object(key).map_err(|_| Rv(CKR_KEY_HANDLE_INVALID))?;
+    let key = session.token().key(key, CKR_KEY_HANDLE_INVALID)?;
     let readable = key.class() == CKO_SECRET_KEY && !key.is(Flags::SENSITIVE) && key.is(Flags::EXTRACTABLE);
     ensure(readable, CKR_KEY_INDIGESTIBLE)?;
     operation.update(key.secret()?.expose());
@@ -78,7 +81,7 @@ fn usable(
     mech: Mech,
     fits: impl Fn(&Object, KeyKind) -> Result<bool>,
 ) -> Result<Arc<Object>> {
-    let key = session.token().object(key).map_err(|_| Rv(CKR_KEY_HANDLE_INVALID))?;
+    let key = session.token().key(key, CKR_KEY_HANDLE_INVALID)?;
     ensure(fits(&key, kind_of_key(&key)?)?, CKR_KEY_TYPE_INCONSISTENT)?;
     crate::rules::usage::ensure_use(&key, usage, mech, session.caller().profile)?;
     Ok(key)

@@ -2,7 +2,14 @@
 
 use std::sync::Arc;
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_OBJECT_HANDLE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKA_CHECK_VALUE, CKA_CLASS, CKA_DERIVE_TEMPLATE,
+    CKA_EC_POINT, CKA_KEY_TYPE, CKA_VALUE_LEN, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
+    CKR_ATTRIBUTE_READ_ONLY, CKR_KEY_HANDLE_INVALID, CKR_KEY_NOT_WRAPPABLE, CKR_KEY_SIZE_RANGE,
+    CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID, CKR_TEMPLATE_INCOMPLETE,
+    CKR_TEMPLATE_INCONSISTENT, CKR_UNWRAPPING_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
+    CKR_WRAPPED_KEY_INVALID, CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
+};
 use sm4::cipher::BlockCipherEncrypt;
 
 use super::objects::{add, ensure_curve, put_curve};
@@ -107,8 +114,8 @@ impl Wrapping {
         let profile = session.caller().profile;
         let wrapper_handle = wrapper;
         let token = session.token();
-        let wrapper = token.object(wrapper).map_err(|_| Rv(CKR_WRAPPING_KEY_HANDLE_INVALID))?;
-        let target_key = token.object(target).map_err(|_| Rv(CKR_KEY_HANDLE_INVALID))?;
+        let wrapper = token.key(wrapper, CKR_WRAPPING_KEY_HANDLE_INVALID)?;
+        let target_key = token.key(target, CKR_KEY_HANDLE_INVALID)?;
         let fits = match mechanism.mech {
             Mech::Sm4KeyWrap | Mech::Sm4Gcm => wrapper.key_kind() == Some(KeyKind::Sm4),
             Mech::Sm2Encrypt => wrapper.class() == CKO_PUBLIC_KEY,
@@ -142,7 +149,7 @@ pub(crate) fn unwrap(
     template: Attrs,
 ) -> Result<CK_OBJECT_HANDLE> {
     let caller = session.caller();
-    let key = session.token().object(unwrapper).map_err(|_| Rv(CKR_UNWRAPPING_KEY_HANDLE_INVALID))?;
+    let key = session.token().key(unwrapper, CKR_UNWRAPPING_KEY_HANDLE_INVALID)?;
     let fits = match mechanism.mech {
         Mech::Sm4KeyWrap | Mech::Sm4Gcm => key.key_kind() == Some(KeyKind::Sm4),
         Mech::Sm2Encrypt => key.class() == CKO_PRIVATE_KEY,

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_FALSE, CK_TRUE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKR_ARGUMENTS_BAD,
+    CKR_ATTRIBUTE_TYPE_INVALID, CKR_ATTRIBUTE_VALUE_INVALID, CKR_BUFFER_TOO_SMALL, CKR_GENERAL_ERROR,
+    CKR_TEMPLATE_INCONSISTENT,
+};
 
 use super::memory::{input, read};
 use crate::{
@@ -38,8 +42,9 @@ unsafe fn state(attrs: &mut Attrs, attribute: &CK_ATTRIBUTE, depth: usize) -> Re
     let kind = kind_of(attribute.type_).ok_or(Rv(CKR_ATTRIBUTE_TYPE_INVALID))?;
     ensure(attribute.ulValueLen <= VALUE_BYTES_MAX as CK_ULONG, CKR_ATTRIBUTE_VALUE_INVALID)?;
     if let Kind::Template = kind {
-        ensure(attribute.ulValueLen % size_of::<CK_ATTRIBUTE>() as CK_ULONG == 0, CKR_ATTRIBUTE_VALUE_INVALID)?;
-        let count = attribute.ulValueLen / size_of::<CK_ATTRIBUTE>() as CK_ULONG;
+        let entry = size_of::<CK_ATTRIBUTE>() as CK_ULONG;
+        ensure(attribute.ulValueLen.is_multiple_of(entry), CKR_ATTRIBUTE_VALUE_INVALID)?;
+        let count = attribute.ulValueLen / entry;
         // SAFETY: the caller vouches for `ulValueLen` bytes of attributes.
         let nested = unsafe { template_at_depth(attribute.pValue.cast(), count, depth + 1)? };
         return attrs.state(attribute.type_, Value::Template(Arc::new(nested)));
@@ -70,12 +75,12 @@ unsafe fn state(attrs: &mut Attrs, attribute: &CK_ATTRIBUTE, depth: usize) -> Re
     }
 }
 
-/// Reads a search template. No object has an attribute that the token does not know, so that nothing fits: `None`.
+/// Reads a search template. `None`: it names an attribute that the token does not know, or one twice, so nothing fits.
 pub(super) unsafe fn search_template(list: *const CK_ATTRIBUTE, count: CK_ULONG) -> Result<Option<Attrs>> {
     // SAFETY: passed on.
     match unsafe { template(list, count) } {
         Ok(attrs) => Ok(Some(attrs)),
-        Err(Rv(CKR_ATTRIBUTE_TYPE_INVALID | CKR_ATTRIBUTE_VALUE_INVALID)) => Ok(None),
+        Err(Rv(CKR_ATTRIBUTE_TYPE_INVALID | CKR_ATTRIBUTE_VALUE_INVALID | CKR_TEMPLATE_INCONSISTENT)) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -1,7 +1,10 @@
 //! Encryption, decryption and digests (PKCS#11 2.40 §5.8 to §5.10), and the dual functions (§5.12), which the token does
 //! not have.
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_ULONG, CKR_BUFFER_TOO_SMALL,
+    CKR_FUNCTION_NOT_SUPPORTED, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
+};
 
 use super::{
     entry,

@@ -1,6 +1,9 @@
 //! Keys (PKCS#11 2.40 §5.13).
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_ATTRIBUTE, CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_ULONG, CKR_ARGUMENTS_BAD,
+    CKR_DATA_LEN_RANGE, CKR_WRAPPED_KEY_INVALID,
+};
 
 use super::{
     attributes::template,

@@ -1,6 +1,9 @@
 //! The caller's memory: slices in, values and buffers out.
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_BYTE, CK_ULONG, CK_UTF8CHAR, CKR_ARGUMENTS_BAD, CKR_BUFFER_TOO_SMALL, CKR_DATA_LEN_RANGE,
+    CKR_MECHANISM_PARAM_INVALID, CKR_PIN_LEN_RANGE,
+};
 
 use crate::rv::{Result, Rv, ensure};
 

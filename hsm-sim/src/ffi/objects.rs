@@ -1,6 +1,8 @@
 //! Objects (PKCS#11 2.40 §5.7).
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_ATTRIBUTE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_ULONG, CKR_ARGUMENTS_BAD, CKR_OPERATION_NOT_INITIALIZED,
+};
 
 use super::{
     attributes::{read_all, search_template, template},

@@ -1,6 +1,9 @@
 //! CK_MECHANISM: number and parameter, checked against what the mechanism takes.
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_GCM_PARAMS, CK_KEY_DERIVATION_STRING_DATA, CK_MECHANISM, CK_OBJECT_HANDLE, CK_ULONG, CKR_MECHANISM_INVALID,
+    CKR_MECHANISM_PARAM_INVALID,
+};
 
 use super::memory::{BAD_PARAMETER, input, read};
 use crate::{

@@ -1,6 +1,9 @@
 //! Signatures and MACs (PKCS#11 2.40 §5.11, §5.12). Signatures with message recovery do not exist for SM2.
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_ULONG, CKR_FUNCTION_NOT_SUPPORTED,
+    CKR_GENERAL_ERROR, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
+};
 
 use super::{
     entry,

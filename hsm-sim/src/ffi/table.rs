@@ -1,6 +1,6 @@
 //! The function list: all 68 entries of PKCS#11 2.40, none of them null, because C callers do not look.
 
-use cryptoki_sys::*;
+use cryptoki_sys::{CK_FUNCTION_LIST, CK_RV, CK_VERSION};
 
 use super::{boundary, ciphers, general, keys, memory::write, objects, sessions, signatures};
 

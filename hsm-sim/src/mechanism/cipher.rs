@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use aes_gcm::aead::AeadInOut;
 use cbc::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, IvState};
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_INVALID, CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_MECHANISM_INVALID,
+    CKR_MECHANISM_PARAM_INVALID,
+};
 use zeroize::Zeroizing;
 
 use super::{BLOCK_BYTES, Mechanism, Parameter, sm2};

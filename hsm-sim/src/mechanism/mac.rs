@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use cmac::Cmac;
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CKR_DATA_LEN_RANGE, CKR_KEY_SIZE_RANGE, CKR_MECHANISM_INVALID, CKR_SIGNATURE_INVALID, CKR_SIGNATURE_LEN_RANGE,
+};
 use hmac::{Hmac, KeyInit, Mac};
 use sm3::{Digest, Sm3};
 use sm4::Sm4;

@@ -14,7 +14,10 @@ use sm2::{
 use sm3::{Digest, Sm3};
 use zeroize::Zeroizing;
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CKA_EC_POINT, CKR_ATTRIBUTE_VALUE_INVALID, CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_INVALID, CKR_FUNCTION_FAILED,
+    CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_PARAM_INVALID, CKR_RANDOM_NO_RNG,
+};
 
 use crate::{
     object::Object,

@@ -5,7 +5,10 @@
 
 use aes_gcm::aead::AeadInOut;
 use aes_kw::{AesKw, InnerInit};
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CKR_GENERAL_ERROR, CKR_KEY_SIZE_RANGE, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID, CKR_USER_NOT_LOGGED_IN,
+    CKR_WRAPPED_KEY_INVALID,
+};
 use sm4::Sm4;
 
 use super::{Mechanism, Parameter, sm2};
@@ -27,7 +30,7 @@ pub(crate) fn length(mechanism: &Mechanism, target: &Object) -> Result<usize> {
     let plain = target.secret()?.len();
     match mechanism.mech {
         Mech::Sm4KeyWrap => {
-            ensure(plain % KEY_WRAP_BYTES == 0 && plain >= 2 * KEY_WRAP_BYTES, CKR_KEY_SIZE_RANGE)?;
+            ensure(plain.is_multiple_of(KEY_WRAP_BYTES) && plain >= 2 * KEY_WRAP_BYTES, CKR_KEY_SIZE_RANGE)?;
             Ok(plain + KEY_WRAP_BYTES)
         }
         Mech::Sm4Gcm => Ok(NONCE_BYTES + plain + TAG_BYTES),
@@ -71,7 +74,7 @@ pub(crate) fn unwrap(mechanism: &Mechanism, unwrapper: &Object, blob: &[u8]) -> 
     ensure(blob.len() <= BLOB_BYTES_MAX, CKR_WRAPPED_KEY_INVALID)?;
     match mechanism.mech {
         Mech::Sm4KeyWrap => {
-            let whole = blob.len() % KEY_WRAP_BYTES == 0 && blob.len() >= 3 * KEY_WRAP_BYTES;
+            let whole = blob.len().is_multiple_of(KEY_WRAP_BYTES) && blob.len() >= 3 * KEY_WRAP_BYTES;
             ensure(whole, CKR_WRAPPED_KEY_INVALID)?;
             let mut plain = Secret::zeroed(blob.len() - KEY_WRAP_BYTES)?;
             let cipher = AesKw::<&Sm4>::inner_init(unwrapper.sm4()?);

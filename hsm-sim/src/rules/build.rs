@@ -3,7 +3,12 @@
 //! Guards: nothing is granted to a derived or unwrapped key that the template pinned on its base does not grant, and
 //! created or unwrapped keys never wrap.
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_ATTRIBUTE_TYPE, CK_KEY_TYPE, CK_MECHANISM_TYPE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKA_APPLICATION,
+    CKA_CLASS, CKA_DERIVE_TEMPLATE, CKA_ID, CKA_KEY_GEN_MECHANISM, CKA_KEY_TYPE, CKA_LABEL, CKA_OBJECT_ID,
+    CKA_UNWRAP_TEMPLATE, CKA_VALUE_LEN, CKA_WRAP_TEMPLATE, CKO_SECRET_KEY, CKR_ATTRIBUTE_READ_ONLY,
+    CKR_ATTRIBUTE_VALUE_INVALID, CKR_SESSION_READ_ONLY, CKR_TEMPLATE_INCONSISTENT, CKR_USER_NOT_LOGGED_IN,
+};
 
 use crate::{
     attribute::{Attrs, Flags, Value},
@@ -73,7 +78,7 @@ pub(crate) fn settle(mut attrs: Attrs, origin: &Origin<'_>, caller: Caller) -> R
     }
     fill_defaults(&mut attrs, class, origin);
 
-    ensure(!(origin.any_base_sensitive() && !attrs.is(Flags::SENSITIVE)), CKR_TEMPLATE_INCONSISTENT)?;
+    ensure(!origin.any_base_sensitive() || attrs.is(Flags::SENSITIVE), CKR_TEMPLATE_INCONSISTENT)?;
     // No key asks for a fresh PIN here; accepting the flag would promise a check that is not made.
     ensure(!attrs.is(Flags::ALWAYS_AUTHENTICATE), CKR_TEMPLATE_INCONSISTENT)?;
     ensure_one_purpose(attrs.on())?;

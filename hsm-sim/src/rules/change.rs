@@ -1,6 +1,9 @@
 //! Later changes and copies: an object only ever loses rights (PKCS#11 2.40 §4.1, §5.7).
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_OBJECT_CLASS, CKA_APPLICATION, CKA_CHECK_VALUE, CKA_CLASS, CKA_END_DATE, CKA_ID, CKA_LABEL, CKA_OBJECT_ID,
+    CKA_START_DATE, CKA_SUBJECT, CKR_ACTION_PROHIBITED, CKR_ATTRIBUTE_READ_ONLY,
+};
 
 use crate::{
     attribute::{Attrs, Flags, Value},

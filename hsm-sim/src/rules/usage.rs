@@ -1,6 +1,9 @@
 //! What a key may be used for, and which key may leave under which.
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CKA_DERIVE_TEMPLATE, CKA_WRAP_TEMPLATE, CKO_SECRET_KEY, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_NOT_WRAPPABLE,
+    CKR_KEY_UNEXTRACTABLE, CKR_MECHANISM_INVALID,
+};
 
 use crate::{
     attribute::Flags,

@@ -5,7 +5,10 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE, CKR_PIN_LOCKED, CKR_USER_ALREADY_LOGGED_IN,
+    CKR_USER_ANOTHER_ALREADY_LOGGED_IN, CKR_USER_NOT_LOGGED_IN, CKR_USER_PIN_NOT_INITIALIZED,
+};
 
 use super::{Token, view::View};
 use crate::{

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use cryptoki_sys::*;
+use cryptoki_sys::{
+    CK_OBJECT_HANDLE, CKA_CHECK_VALUE, CKR_ATTRIBUTE_VALUE_INVALID, CKR_OBJECT_HANDLE_INVALID, CKR_USER_NOT_LOGGED_IN,
+};
 
 use super::Token;
 use crate::{

@@ -1,5 +1,7 @@
 //! Diversification: the published chain, generated chains, and the ceremony from components to card keys.
 
+use std::slice::from_ref;
+
 use cryptoki_sys::*;
 
 use crate::{
@@ -117,7 +119,7 @@ fn from_components_to_card_keys() {
         A::U(CKA_KEY_TYPE, CKK_GENERIC_SECRET),
     ] {
         assert_eq!(
-            s.unwrap(SM2_ENCRYPT, import_private, &blob, &[wish.clone()]),
+            s.unwrap(SM2_ENCRYPT, import_private, &blob, from_ref(&wish)),
             Err(CKR_TEMPLATE_INCONSISTENT),
             "{wish:?}"
         );

@@ -4,16 +4,21 @@
 //! its configuration comes from the environment. `harness::alone` starts that process.
 
 #![allow(unsafe_code, reason = "the tests call a C library")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::wildcard_imports, reason = "every test speaks in the numbers of the standard and of the harness")]
 
 mod attacks;
+mod attacks_handles;
 mod boundary;
 mod chain;
+mod fuzz;
 mod harness;
 mod openssl;
 mod pins;
 mod processes;
 mod roles;
 mod rules;
+mod session;
 mod speed;
 mod tools;
 mod vectors;

@@ -68,7 +68,7 @@ fn sm3_and_sm4_agree() {
     let s = user_token();
     let openssl = Openssl(tempfile::tempdir().unwrap());
     for round in 0..8u8 {
-        let value: Vec<u8> = (0..16).map(|at| at * 7 ^ round * 31).collect();
+        let value: Vec<u8> = (0..16).map(|at| (at * 7) ^ (round * 31)).collect();
         let text: Vec<u8> = (0..16 * (usize::from(round) + 1)).map(|at| (at * 13) as u8 ^ round).collect();
         let (key_hex, iv_hex) = (hex::encode(&value), hex::encode([round; 16]));
         let input = openssl.write("in", &text);

@@ -2,7 +2,7 @@
 
 use cryptoki_sys::*;
 
-use crate::{call, harness::*};
+use crate::harness::*;
 
 /// The constant that the token documents.
 const TRIES: usize = 10;

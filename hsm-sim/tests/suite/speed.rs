@@ -12,7 +12,6 @@ use std::{
 use cryptoki_sys::*;
 
 use crate::{
-    call,
     harness::*,
     roles::{card, kek, master},
 };

