@@ -10,11 +10,13 @@ mod status;
 
 pub use batch::{BatchList, BatchPhase, BatchSubmit, BatchView, CardProof, CardProofs, CardStatus, ProveCard};
 pub use ceremony::{
-    CeremonyList, CeremonyPhase, CeremonyView, CustodianDraft, DecisionMade, DecisionView, DocumentRef, GenesisDraft, GenesisSubmit,
-    PersonDraft, Proposal, RoleName, SealedSource, StepState, StepView, WaitingFor,
+    CeremonyList, CeremonyPhase, CeremonyView, CustodianDraft, DecisionMade, DecisionView, DocumentRef, GenesisDraft,
+    GenesisSubmit, PersonDraft, Proposal, RoleName, SealedSource, StepState, StepView, WaitingFor,
 };
-pub use health::{DatabaseHealth, EngineHealth, EngineState, Health, HsmHealth, HsmState, LogHealth, Overall, PinStateName};
+pub use health::{
+    DatabaseHealth, EngineHealth, EngineState, Health, HsmHealth, HsmState, LogHealth, Overall, PinStateName,
+};
 pub use status::{
-    BureauView, CheckpointView, Confirm, HandOver, HandOvers, KeyView, LogInfo, MasterSetView, NationView, PersonView, ProfileView,
-    ProvinceView, Pulled, Recorded, StatusView,
+    BureauView, CheckpointView, Confirm, HandOver, HandOvers, KeyView, LogInfo, MasterSetView, NationView, PersonView,
+    ProfileView, ProvinceView, Pulled, Recorded, StatusView,
 };

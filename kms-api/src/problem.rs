@@ -306,12 +306,11 @@ impl Problem {
         }
     }
 
-    /// Adds bad card lines; only the first [`LINES_MAX`] are kept, all are counted.
+    /// Adds bad card lines; only the first [`LINES_MAX`] are kept. `total` counts all of them.
     #[must_use]
-    pub fn with_lines(mut self, lines: Vec<LineProblem>) -> Self {
-        self.errors_total = Some(lines.len() as u64);
-        self.errors = lines;
-        self.errors.truncate(LINES_MAX);
+    pub fn with_lines(mut self, lines: impl IntoIterator<Item = LineProblem>, total: u64) -> Self {
+        self.errors = lines.into_iter().take(LINES_MAX).collect();
+        self.errors_total = Some(total);
         self
     }
 
@@ -343,7 +342,7 @@ mod tests {
     #[test]
     fn lines_are_cut_but_counted() {
         let line = LineProblem { line: 2, code: "check-character".into(), message: "wrong".into() };
-        let problem = Problem::new(Code::CardListInvalid, "bad").with_lines(vec![line; LINES_MAX + 1]);
+        let problem = Problem::new(Code::CardListInvalid, "bad").with_lines(vec![line; LINES_MAX + 1], 101);
         assert_eq!((problem.errors.len(), problem.errors_total), (LINES_MAX, Some(101)));
         assert_eq!(problem.code(), "card-list-invalid");
     }

@@ -40,10 +40,7 @@ impl Store {
     }
 
     /// Runs a transaction on the writing connection, alone (`BEGIN IMMEDIATE`).
-    pub fn write<T, E: From<StoreError>>(
-        &self,
-        work: impl FnOnce(&mut Connection) -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub fn write<T, E: From<StoreError>>(&self, work: impl FnOnce(&mut Connection) -> Result<T, E>) -> Result<T, E> {
         backend::immediate(&mut self.writer(), work)
     }
 

@@ -156,9 +156,8 @@ impl CustomizeConnection<Connection, r2d2::Error> for Configure {
 }
 
 fn configure(connection: &mut Connection) -> Result<(), StoreError> {
-    let settings = format!(
-        "PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-    );
+    let settings =
+        format!("PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;");
     connection.batch_execute(&settings).map_err(StoreError::from)
 }
 

@@ -140,7 +140,7 @@ pub fn spoil(connection: &mut Connection, batch: BatchId, commitments: &[Digest]
 
 /// Every time keys were made for a card number, oldest first.
 pub fn occurrences(connection: &mut Connection, number_mac: &[u8; 32]) -> Result<Vec<Occurrence>, StoreError> {
-    let rows: Vec<(Vec<u8>, i32, i32, Vec<u8>, String)> = card_index::table
+    let rows: Vec<Row> = card_index::table
         .filter(card_index::number_mac.eq(number_mac.as_slice()))
         .order(card_index::id)
         .select((
@@ -154,9 +154,10 @@ pub fn occurrences(connection: &mut Connection, number_mac: &[u8; 32]) -> Result
     rows.into_iter().map(occurrence).collect()
 }
 
-fn occurrence(
-    (batch, chunk, position, commitment, status): (Vec<u8>, i32, i32, Vec<u8>, String),
-) -> Result<Occurrence, StoreError> {
+/// Batch, chunk, position, commitment, status.
+type Row = (Vec<u8>, i32, i32, Vec<u8>, String);
+
+fn occurrence((batch, chunk, position, commitment, status): Row) -> Result<Occurrence, StoreError> {
     let damaged = || StoreError::Damaged { what: "card index" };
     Ok(Occurrence {
         batch: BatchId::from_bytes(batch.try_into().map_err(|_| damaged())?),

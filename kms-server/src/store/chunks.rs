@@ -51,7 +51,13 @@ pub fn lease(
 
 /// Ends the lease and stores the protected openings, if `token` is still the newest: the fence.
 /// `false` means that somebody else has taken the chunk; the transaction must not commit.
-pub fn finish(connection: &mut Connection, batch: BatchId, chunk: u32, token: u64, openings: &[u8]) -> Result<bool, StoreError> {
+pub fn finish(
+    connection: &mut Connection,
+    batch: BatchId,
+    chunk: u32,
+    token: u64,
+    openings: &[u8],
+) -> Result<bool, StoreError> {
     let row = chunks::table
         .filter(chunks::batch.eq(batch.as_bytes().as_slice()))
         .filter(chunks::chunk.eq(to_i32(chunk)?))

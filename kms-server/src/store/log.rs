@@ -23,7 +23,11 @@ pub fn entries(connection: &mut Connection, from: u64, count: u32) -> Result<Vec
         .load(connection)?;
     // A gap means that somebody deleted rows.
     let gap = rows.iter().zip(from..).any(|((index, _), wanted)| u64::try_from(*index) != Ok(wanted));
-    if gap { Err(StoreError::Damaged { what: "key log (missing entry)" }) } else { Ok(rows.into_iter().map(|(_, der)| der).collect()) }
+    if gap {
+        Err(StoreError::Damaged { what: "key log (missing entry)" })
+    } else {
+        Ok(rows.into_iter().map(|(_, der)| der).collect())
+    }
 }
 
 /// Adds a document under its digest; one that is there already stays.

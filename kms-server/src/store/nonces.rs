@@ -9,7 +9,12 @@ use super::log::to_i64;
 use super::schema::nonces;
 
 /// Remembers a nonce; `false` if this key has used it before.
-pub fn remember(connection: &mut Connection, key_id: &Digest, nonce: &Nonce, expires_s: u64) -> Result<bool, StoreError> {
+pub fn remember(
+    connection: &mut Connection,
+    key_id: &Digest,
+    nonce: &Nonce,
+    expires_s: u64,
+) -> Result<bool, StoreError> {
     let row = (
         nonces::key_id.eq(key_id.as_bytes().as_slice()),
         nonces::nonce.eq(nonce.as_bytes().as_slice()),

@@ -1,0 +1,92 @@
+//! Health: what works, what does not, and why. Never fails itself.
+
+use kms_api::body::{
+    DatabaseHealth, EngineHealth, EngineState, Health, HsmHealth, HsmState, LogHealth, Overall, PinStateName,
+};
+use kms_api::text::Text;
+use kms_core::plan::{Environment, Level};
+use kms_core::ports::{FaultClass, HsmResult, PinState, TokenStatus};
+
+use crate::instance::{BUILD, Instance};
+use crate::store::backend;
+
+/// The state of every part.
+pub fn health(instance: &Instance) -> Health {
+    let state = instance.journal.state();
+    let hsm = hsm(instance, instance.hsm.status());
+    let engine = instance.engine.health();
+    let database = DatabaseHealth { ok: instance.store.is_alive(), kind: backend::KIND.to_owned() };
+    let fine = database.ok && hsm.state == HsmState::Ok && instance.journal.is_open();
+    let working = matches!(engine.state, EngineState::Idle | EngineState::Working);
+    Health {
+        status: if fine && working { Overall::Ok } else { Overall::Degraded },
+        origin: Text(instance.config.origin.clone()),
+        level: level_name(instance.config.level).to_owned(),
+        region: Text(instance.config.region.clone()),
+        environment: environment_name(instance.config.environment).to_owned(),
+        founded: state.identity().is_some(),
+        build: BUILD.to_owned(),
+        database,
+        log: LogHealth {
+            size: state.size(),
+            root: Text(state.root()),
+            checkpoint_size: instance.checkpointer.latest().ok().flatten().map_or(0, |latest| latest.size),
+        },
+        hsm,
+        engine: EngineHealth { state: engine.state, error: engine.error },
+    }
+}
+
+/// `national` or `provincial`.
+pub const fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::National => "national",
+        Level::Provincial => "provincial",
+    }
+}
+
+/// `production` or `test`.
+pub const fn environment_name(environment: Environment) -> &'static str {
+    match environment {
+        Environment::Production => "production",
+        Environment::Test => "test",
+    }
+}
+
+fn hsm(instance: &Instance, status: HsmResult<TokenStatus>) -> HsmHealth {
+    match status {
+        Ok(status) => HsmHealth {
+            state: if !instance.accepts(&status) {
+                HsmState::SoftwareToken
+            } else if matches!(status.user_pin, PinState::Locked | PinState::FinalTry) {
+                HsmState::Pin
+            } else {
+                HsmState::Ok
+            },
+            serial: Some(status.serial),
+            label: Some(status.label),
+            model: Some(status.model),
+            map: Some(status.map),
+            user_pin: Some(pin_name(status.user_pin)),
+            error: None,
+        },
+        Err(error) => HsmHealth {
+            state: if error.class == FaultClass::Pin { HsmState::Pin } else { HsmState::Unavailable },
+            serial: None,
+            label: None,
+            model: None,
+            map: None,
+            user_pin: None,
+            error: Some(error.to_string()),
+        },
+    }
+}
+
+const fn pin_name(state: PinState) -> PinStateName {
+    match state {
+        PinState::Good => PinStateName::Good,
+        PinState::CountLow => PinStateName::CountLow,
+        PinState::FinalTry => PinStateName::FinalTry,
+        PinState::Locked => PinStateName::Locked,
+    }
+}

@@ -1,0 +1,196 @@
+//! One running instance: its parts, and how they are brought up.
+//!
+//! Guards: the database and the configuration speak of the same instance; database and HSM belong
+//! together ([`crate::checkpointer`]); a production instance does not work on a software token; two
+//! processes never share a data folder.
+
+use std::fs::{self, File, TryLockError};
+use std::sync::Arc;
+
+use kms_api::problem::Code;
+use kms_core::event::{Event, Started};
+use kms_core::plan::Environment;
+use kms_core::ports::{Hsm, PinState, TokenStatus};
+use kms_core::violation::Violation;
+use thiserror::Error;
+
+use crate::checkpointer::{Checkpointer, HeadMismatch, Unconfirmed};
+use crate::config::Config;
+use crate::engine::EngineStatus;
+use crate::fault::Fault;
+use crate::journal::{Act, DamagedLog, Journal};
+use crate::packages::Packages;
+use crate::policies::{Policies, PolicyError};
+use crate::store::{Store, StoreError};
+use crate::strangers::Strangers;
+
+/// Version of this program, as log and `/health` name it.
+pub const BUILD: &str = concat!("kms-server ", env!("CARGO_PKG_VERSION"));
+
+/// The parts of a running instance.
+pub struct Instance {
+    /// What the operator configured.
+    pub config: Config,
+    /// Rules and profiles.
+    pub policies: Policies,
+    /// Database.
+    pub store: Arc<Store>,
+    /// Key log and state.
+    pub journal: Arc<Journal>,
+    /// Signs the log's head.
+    pub checkpointer: Checkpointer,
+    /// The HSM.
+    pub hsm: Arc<dyn Hsm>,
+    /// Package files.
+    pub packages: Packages,
+    /// What the batch engine is doing.
+    pub engine: EngineStatus,
+    /// Counts requests of unknown callers.
+    pub strangers: Strangers,
+    /// One ceremony step at a time.
+    pub runner: std::sync::Mutex<()>,
+    _lock: File,
+}
+
+/// Why an instance cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Another process uses the data folder.
+    #[error("{} is in use by another kms-server", .0.display())]
+    InUse(std::path::PathBuf),
+    /// A folder or file.
+    #[error("data folder: {0}")]
+    Io(#[from] std::io::Error),
+    /// The stored key log cannot be used.
+    #[error(transparent)]
+    Log(#[from] DamagedLog),
+    /// Database and HSM do not belong together.
+    #[error("refusing to start: {0}")]
+    Head(#[from] HeadMismatch),
+    /// A policy file.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The configuration speaks of another instance than the key log.
+    #[error("the configuration's {field} differs from what the instance was founded with")]
+    OtherInstance {
+        /// What differs.
+        field: &'static str,
+    },
+    /// Production on a software token.
+    #[error("the token model {model:?} is not accepted for production; accepted are those in ceremonies.toml")]
+    SoftwareToken {
+        /// Its model.
+        model: String,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Instance {
+    /// Opens everything; the HSM may be away, then [`Self::confirm`] has to succeed later.
+    pub fn open(config: Config, hsm: Arc<dyn Hsm>) -> Result<Self, StartError> {
+        let policies = Policies::read(&config.policies_dir)?;
+        fs::create_dir_all(&config.data_dir)?;
+        let lock = take_lock(&config)?;
+        let packages = Packages::open(&config.data_dir)?;
+        let store = Arc::new(Store::open(&config.data_dir.join("kms.db"))?);
+        let journal = Arc::new(Journal::load(store.clone(), &config.origin)?);
+        check_identity(&config, &journal)?;
+        let checkpointer = Checkpointer::new(store.clone(), journal.clone(), hsm.clone());
+        let instance = Self {
+            config,
+            policies,
+            store,
+            journal,
+            checkpointer,
+            hsm,
+            packages,
+            engine: EngineStatus::default(),
+            strangers: Strangers::default(),
+            runner: std::sync::Mutex::new(()),
+            _lock: lock,
+        };
+        match instance.confirm() {
+            Ok(()) => {}
+            Err(Unconfirmed::Mismatch(mismatch)) => return Err(mismatch.into()),
+            Err(Unconfirmed::Fault(fault)) => tracing::warn!(%fault, "started without the HSM; waiting for it"),
+        }
+        if let Ok(status) = instance.hsm.status()
+            && !instance.accepts(&status)
+        {
+            return Err(StartError::SoftwareToken { model: status.model });
+        }
+        Ok(instance)
+    }
+
+    /// Compares database and HSM once; after that, entries may be written, the first being `Started`.
+    pub fn confirm(&self) -> Result<(), Unconfirmed> {
+        if self.journal.is_open() {
+            return Ok(());
+        }
+        self.checkpointer.confirm()?;
+        let state = self.journal.state();
+        if state.identity().is_some() {
+            let started = self.started(state.keys().map(|keys| keys.anchor));
+            self.journal.commit(|_, _| Ok((Act::own(vec![started]), ())))?;
+        }
+        Ok(())
+    }
+
+    /// The first entry of each run.
+    pub fn started(&self, anchor: Option<kms_core::digest::Digest>) -> Event {
+        Event::Started(Started { build: BUILD.to_owned(), configuration: self.config.digest, anchor })
+    }
+
+    /// The token's status, if keys may be used on it now.
+    pub fn token(&self) -> Result<TokenStatus, Fault> {
+        let status = self.hsm.status()?;
+        if !self.accepts(&status) {
+            let detail = format!("the token model is {:?}", status.model);
+            return Err(Fault::new(Code::SoftwareToken, detail));
+        }
+        if matches!(status.user_pin, PinState::Locked | PinState::FinalTry) {
+            return Err(Fault::new(Code::HsmPin, "the token's user PIN is locked or one failure away from it"));
+        }
+        if let Some(identity) = self.journal.state().identity()
+            && identity.hsm_serial != status.serial
+        {
+            let other = Violation::OtherHsm { wanted: identity.hsm_serial.clone(), found: status.serial };
+            return Err(other.into());
+        }
+        Ok(status)
+    }
+
+    /// May this token hold the keys of this instance?
+    pub fn accepts(&self, status: &TokenStatus) -> bool {
+        let models = &self.policies.ceremonies().production().models;
+        self.config.environment == Environment::Test || models.contains(&status.model)
+    }
+}
+
+fn take_lock(config: &Config) -> Result<File, StartError> {
+    let lock = File::options().create(true).truncate(false).write(true).open(config.data_dir.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse(config.data_dir.clone())),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+fn check_identity(config: &Config, journal: &Journal) -> Result<(), StartError> {
+    let state = journal.state();
+    let Some(identity) = state.identity() else {
+        return Ok(());
+    };
+    let fields = [
+        ("origin", identity.origin == config.origin),
+        ("mode", identity.level == config.level),
+        ("region", identity.region == config.region),
+        ("environment", identity.environment == config.environment),
+    ];
+    match fields.iter().find(|(_, same)| !same) {
+        Some((field, _)) => Err(StartError::OtherInstance { field }),
+        None => Ok(()),
+    }
+}

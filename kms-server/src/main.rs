@@ -1,0 +1,61 @@
+//! `kms-server --config FILE [check]`: reads the configuration, connects the HSM's worker, serves.
+
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use kms_hsm::{HsmClient, PinSource};
+use kms_server::config::Config;
+use kms_server::policies::Policies;
+
+const USAGE: &str = "usage: kms-server --config FILE [check]";
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("KMS_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "kms-server cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let (path, check) = arguments()?;
+    let config = Config::read(&path)?;
+    if check {
+        let policies = Policies::read(&config.policies_dir)?;
+        tracing::info!(profiles = policies.profiles().count(), "configuration and policy files are right");
+        return Ok(());
+    }
+    let hsm = Arc::new(HsmClient::new(hsm_config(&config))?);
+    let rocket = kms_server::build(config, hsm)?;
+    rocket::execute(rocket.launch()).map(|_| ()).map_err(|error| error.to_string().into())
+}
+
+fn hsm_config(config: &Config) -> kms_hsm::HsmConfig {
+    let hsm = &config.hsm;
+    let pin = PinSource::File(hsm.pin_file.clone());
+    let mut client = kms_hsm::HsmConfig::new(hsm.module.clone(), hsm.map.clone(), &hsm.token_label, pin);
+    client.worker.clone_from(&hsm.worker);
+    client
+}
+
+/// The configuration file, and whether it is only to be checked.
+fn arguments() -> Result<(PathBuf, bool), &'static str> {
+    let mut arguments = std::env::args_os().skip(1);
+    let (mut path, mut check) = (None, false);
+    while let Some(argument) = arguments.next() {
+        match argument.to_str() {
+            Some("--config") => path = Some(PathBuf::from(arguments.next().ok_or(USAGE)?)),
+            Some("check") => check = true,
+            _ => return Err(USAGE),
+        }
+    }
+    Ok((path.ok_or(USAGE)?, check))
+}
