@@ -129,7 +129,7 @@ impl DynSignatureAlgorithmIdentifier for Issuer<'_> {
 
 impl Signer<DerSignature> for Issuer<'_> {
     fn try_sign(&self, message: &[u8]) -> Result<DerSignature, signature::Error> {
-        Ok(DerSignature(self.0.sign(message).to_der()))
+        self.0.sign(message).map(|signature| DerSignature(signature.to_der())).map_err(|_| signature::Error::new())
     }
 }
 

@@ -78,7 +78,8 @@ pub(crate) fn save_key(key: &SecretKey, path: &Path, password: &Pin) -> Outcome<
 /// Signs a document.
 pub(crate) fn sign<D: Document>(document: D, key: &SecretKey) -> Outcome<Signed<D>> {
     let bytes = kms_core::encoding::tbs_bytes(&document).map_err(Failure::internal)?;
-    Signed::assemble(document, &key.sign(&bytes)).map_err(Failure::internal)
+    let signature = key.sign(&bytes).map_err(Failure::internal)?;
+    Signed::assemble(document, &signature).map_err(Failure::internal)
 }
 
 /// `N` random bytes.

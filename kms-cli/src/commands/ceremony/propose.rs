@@ -128,6 +128,7 @@ impl Propose {
     fn proposal(&self) -> Outcome<(Proposal, &Common)> {
         Ok(match self {
             Self::CreateRoots { profile, custodian, transferable, common } => {
+                require_transferable(custodian.is_empty() || *transferable)?;
                 let custodians = custodian.iter().map(|(person, kcv)| CustodianDraft { person: Text(person.clone()), kcv: Text(*kcv) });
                 let custodians = custodians.collect();
                 (Proposal::CreateRoots { profile: Text(profile.clone()), custodians, transferable: *transferable }, common)
@@ -138,6 +139,7 @@ impl Propose {
             }
             Self::PairNation { anchor: file, common } => (Proposal::PairNation { anchor: Base64(anchor::read(file)?.bytes) }, common),
             Self::ImportMasters { profile, sealed, pulled, transferable, common } => {
+                require_transferable(*transferable)?;
                 let sealed = match (sealed, pulled) {
                     (Some(file), None) => SealedSource::Bytes(Base64(files::read_signed::<SealedKeys>(file)?.bytes().to_vec())),
                     (None, Some(digest)) => SealedSource::Digest(Text(*digest)),
@@ -152,6 +154,17 @@ impl Propose {
             }
         })
     }
+}
+
+/// A token calls a key local only if it made it itself (CKA_NEVER_EXTRACTABLE).
+fn require_transferable(holds: bool) -> Outcome<()> {
+    if holds {
+        return Ok(());
+    }
+    Err(Failure::input(
+        "masters that come from components or from another HSM cannot be local to this HSM",
+        "add --transferable, so that the officers read and sign that; only masters generated in the HSM can be local",
+    ))
 }
 
 fn parse_custodian(text: &str) -> Result<(PersonId, Kcv), String> {

@@ -151,7 +151,7 @@ fn create_roots(n: &mut Narrator, stage: &Stage, nation: &InstanceSite) -> Outco
     let folder = n.root().join("custodians");
     files::make_folder(&folder, Access::Owner)?;
     files::write(&folder.join("root-components.txt"), (components.join("\n") + "\n").as_bytes(), Access::Owner)?;
-    let mut propose = vec!["create-roots".to_owned(), "--profile".into(), PROFILE.into()];
+    let mut propose = vec!["create-roots".to_owned(), "--profile".into(), PROFILE.into(), "--transferable".into()];
     let custodians: Vec<&Player> = nation.officers().take(components.len()).collect();
     for (person, component) in custodians.iter().zip(&components) {
         let file = format!("custodians/{}.component", person.id);
@@ -220,7 +220,7 @@ fn hand_over(n: &mut Narrator, nation: &InstanceSite, henan: &InstanceSite) -> O
     n.tell("That file could travel on a disk in two people's hands. Here Henan's server fetches the same bytes over HTTP:");
     n.kms(None, &["handover", "pull", "--config", &henan.officer(0)], Show::All)?;
     let pulled = digest_of(n.root(), &sealed, SealedKeys::BYTES_MAX + SIGNED_OVERHEAD_BYTES_MAX)?.to_string();
-    let import = ["import-masters", "--profile", PROFILE, "--pulled", &pulled];
+    let import = ["import-masters", "--profile", PROFILE, "--pulled", &pulled, "--transferable"];
     let import = run_ceremony(n, henan, "import-masters", &import, Show::Last(4))?.to_string();
     let receipt = henan.site.path("import-receipt.der");
     n.kms(None, &["handover", "receipt", "--plan", &import, "--out", &receipt, "--config", &henan.officer(0)], Show::All)?;
