@@ -258,7 +258,7 @@ pub struct Refused {
     pub subject: Option<OctetString>,
 }
 
-/// What happened. Tags begin at [1]: [0] is the optional role before it in [`LogEntry`].
+/// What happened. Tags begin at 1: 0 is the optional role before it in [`LogEntry`].
 #[derive(Clone, Debug, PartialEq, Eq, Choice)]
 #[expect(missing_docs, reason = "each variant is its own type's documentation")]
 pub enum Event {

@@ -1,7 +1,7 @@
 //! Rules of ceremonies and batches: how many approvals an operation needs, how long a plan lives, how
 //! large a batch may be.
 //!
-//! Not the file form (that is in `kms-api`) and not the counting (see [`crate::quorum`]). Guards:
+//! Not the file form (that is in `kms-api`) and not the counting (see [`crate::state::State::authority`]). Guards:
 //! every operation has a rule; no rule asks for fewer than two approvals; all durations and sizes lie
 //! within named limits.
 

@@ -12,7 +12,7 @@ mod signature;
 
 pub use ::sm2::elliptic_curve::rand_core;
 
-pub use private_key::{DecryptError, GenerateError, InvalidScalar, SCALAR_BYTES, SecretKey};
+pub use private_key::{DecryptError, GenerateError, InvalidScalar, SCALAR_BYTES, SecretKey, SigningFailed};
 pub use private_key_file::{KDF_LOG_N_MAX, KDF_ROUNDS_MAX, KEY_FILE_BYTES_MAX, KeyFileError, PemLabel};
 pub use public_key::{EncryptError, InvalidPublicKey, PLAINTEXT_BYTES_MAX, PublicKey, SPKI_BYTES};
 pub use signature::{InvalidSignature, SIGNATURE_DER_BYTES_MAX, Signature, SignatureInvalid};

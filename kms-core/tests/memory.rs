@@ -42,14 +42,14 @@ fn nothing_is_left_of_a_private_key() {
 fn use_a_key() -> [u8; 32] {
     let key = SecretKey::generate(&mut SysRng).unwrap();
     let masked = mask(&key);
-    let signature = key.sign(b"a plan");
+    let signature = key.sign(b"a plan").unwrap();
     key.public().verify(b"a plan", &signature).unwrap();
     let sealed = key.public().encrypt(&[7; 32], &mut SysRng).unwrap();
     assert_eq!(key.decrypt(&sealed).unwrap().as_slice(), [7; 32]);
     let pin = || Pin::try_from("four words or more".to_owned()).unwrap();
     let pem = key.to_pkcs8_encrypted_pem(&pin(), &mut SysRng).unwrap();
     let read = SecretKey::from_pkcs8_encrypted_pem(&pem, &pin()).unwrap();
-    assert_eq!(read.sign(b"a plan"), signature);
+    assert_eq!(read.sign(b"a plan").unwrap(), signature);
     masked
 }
 

@@ -4,15 +4,16 @@
 //! `1..=n-2`, and stack copies made by curve arithmetic are overwritten before a method returns.
 
 use ::sm2::{
-    FieldBytes, ProjectivePoint, Scalar, Sm2, U256, dsa,
-    elliptic_curve::{Curve as _, Generate as _, Group as _, ops::Reduce as _, point::AffineCoordinates as _},
+    Sm2,
+    dsa::{self, signature::Signer as _},
+    elliptic_curve::Generate as _,
     pke::{Cipher, DecryptingKey},
 };
 use ::sm3::Sm3;
 use der::{Decode as _, Encode as _};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
-use super::{PLAINTEXT_BYTES_MAX, PublicKey, Signature, rand_core::TryCryptoRng};
+use super::{PLAINTEXT_BYTES_MAX, PublicKey, SIGNER_ID, Signature, rand_core::TryCryptoRng};
 use crate::secret::{Secret, scrub_stack};
 
 /// Bytes of a private scalar.
@@ -41,10 +42,11 @@ impl SecretKey {
     pub fn from_scalar(scalar: Secret<SCALAR_BYTES>) -> Result<Self, InvalidScalar> {
         let key = ::sm2::SecretKey::from_slice(scalar.expose()).map_err(|_| InvalidScalar)?;
         let public = PublicKey::from_inner(key.public_key());
-        let signs = can_sign(scalar.expose());
         drop(key);
-        scrub_stack();
-        if signs { Ok(Self { scalar, public }) } else { Err(InvalidScalar) }
+        let key = Self { scalar, public };
+        // `1 + d` must have an inverse: `d = n - 1` is no SM2 private key (GM/T 0003.1). A trial shows it.
+        key.sign(b"").map_err(|SigningFailed| InvalidScalar)?;
+        Ok(key)
     }
 
     /// The public half.
@@ -55,11 +57,10 @@ impl SecretKey {
 
     /// Signs `message` under the default signer id. The nonce is derived from key and message
     /// (RFC 6979 over SM3), so that signing needs no randomness and leaks none.
-    #[must_use]
-    pub fn sign(&self, message: &[u8]) -> Signature {
-        let signature = sign_digest(self.scalar.expose(), &self.public.digest_for_signing(message));
+    pub fn sign(&self, message: &[u8]) -> Result<Signature, SigningFailed> {
+        let signed = dsa::SigningKey::from_slice(SIGNER_ID, self.scalar.expose()).and_then(|key| key.try_sign(message));
         scrub_stack();
-        signature
+        signed.map(Signature::from_inner).map_err(|_| SigningFailed)
     }
 
     /// Opens a DER SM2Cipher of GM/T 0009 as [`PublicKey::encrypt`] makes it.
@@ -91,38 +92,15 @@ impl SecretKey {
     }
 }
 
-/// GM/T 0003.2 section 6.1, steps A3 to A7, with the nonce of RFC 6979.
-fn sign_digest(scalar: &[u8; SCALAR_BYTES], e: &[u8; 32]) -> Signature {
-    let d = Zeroizing::new(Scalar::reduce(&FieldBytes::from(*scalar)));
-    let e = Scalar::reduce(&FieldBytes::from(*e));
-    // 1 + d is not zero: see `can_sign`.
-    let inverse = Zeroizing::new((*d + Scalar::ONE).invert().unwrap_or(Scalar::ZERO));
-    let mut nonces = rfc6979::KGenerator::<Sm3, U256>::new(scalar, &e.to_bytes(), &[], &Sm2::ORDER);
-    let mut nonce = FieldBytes::default();
-    loop {
-        nonces.fill_next_k(&mut nonce);
-        let k = Zeroizing::new(Scalar::reduce(&nonce));
-        nonce.zeroize();
-        let r = e + Scalar::reduce(&ProjectivePoint::mul_by_generator(&*k).to_affine().x());
-        let s = *inverse * (*k - r * *d);
-        let t_is_zero = bool::from((r + *k).is_zero());
-        // r = 0, r + k = n or s = 0: the standard says take another nonce.
-        if let (Ok(signature), false) = (dsa::Signature::from_scalars(r, s), t_is_zero) {
-            return Signature::from_inner(signature);
-        }
-    }
-}
-
-/// `1 + d` must have an inverse: `d = n - 1` is no SM2 private key (GM/T 0003.1).
-fn can_sign(scalar: &[u8; SCALAR_BYTES]) -> bool {
-    let d = Zeroizing::new(Scalar::reduce(&FieldBytes::from(*scalar)));
-    !bool::from((*d + Scalar::ONE).is_zero())
-}
-
 /// The scalar is 0, `n - 1` or not below the group order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the scalar is not an SM2 private key")]
 pub struct InvalidScalar;
+
+/// The arithmetic met a value that the standard excludes (`r = 0`, `s = 0`): once in 2^256 messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this message cannot be signed with this key")]
+pub struct SigningFailed;
 
 /// Why no key was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

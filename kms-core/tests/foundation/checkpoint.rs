@@ -74,7 +74,7 @@ fn a_note_signed_here_verifies() {
     let case = Case::new();
     let key = secret_key(&vectors()["signatures"][0]);
     let checkpoint = Checkpoint::new("kms.example/henan/log/1", u64::MAX, Digest::of(b"root")).unwrap();
-    let signature = key.sign(checkpoint.text().as_bytes());
+    let signature = key.sign(checkpoint.text().as_bytes()).unwrap();
     let note = checkpoint.clone().into_note(key.public(), &signature).to_string();
     assert_eq!(parse_and_verify(&note, "kms.example/henan/log/1", key.public()), Ok(checkpoint));
     let other = parse_and_verify(&note, "kms.example/henan/log/1", &case.witness);

@@ -62,7 +62,7 @@ fn a_signed_document_is_checked_with_openssl_alone() {
     folder.write("pub.pem", key.public().to_pem());
     for version in [0, 1, u64::MAX] {
         let tbs = example(version);
-        let signature = key.sign(&encoding::tbs_bytes(&tbs).unwrap());
+        let signature = key.sign(&encoding::tbs_bytes(&tbs).unwrap()).unwrap();
         let signed = Signed::assemble(tbs, &signature).unwrap();
         folder.write("doc.der", signed.bytes());
         let listing = String::from_utf8(folder.run("asn1parse -inform DER -in doc.der")).unwrap();

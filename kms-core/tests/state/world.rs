@@ -157,7 +157,7 @@ impl World {
             import_key: *key(52).public(),
             component_key: *key(53).public(),
         };
-        let signature = self.instance.sign(&encoding::tbs_bytes(&anchor).unwrap());
+        let signature = self.instance.sign(&encoding::tbs_bytes(&anchor).unwrap()).unwrap();
         let document = self.store(Signed::assemble(anchor, &signature).unwrap().bytes().to_vec());
         let outcome = StepOutcome {
             plan: identity.genesis,
@@ -239,7 +239,7 @@ impl World {
     }
 
     pub(crate) fn sign_as(&mut self, signer: &PersonId, approval: Approval) -> Digest {
-        let signature = self.officers[signer].sign(&encoding::tbs_bytes(&approval).unwrap());
+        let signature = self.officers[signer].sign(&encoding::tbs_bytes(&approval).unwrap()).unwrap();
         self.store(Signed::assemble(approval, &signature).unwrap().bytes().to_vec())
     }
 
@@ -336,7 +336,7 @@ impl World {
     pub(crate) fn checkpoint(&self) -> String {
         let head = kms_core::log::checkpoint::Checkpoint::new(origin().as_str(), self.state.size(), self.state.root())
             .unwrap();
-        let signature = key(51).sign(head.text().as_bytes());
+        let signature = key(51).sign(head.text().as_bytes()).unwrap();
         head.into_note(key(51).public(), &signature).to_string()
     }
 

@@ -162,7 +162,7 @@ fn chunk(index: u32, count: u32, kek: &[u8; 16], encryption: &PublicKey, batch: 
 
 fn note(log: &SecretKey, leaves: &[Digest]) -> String {
     let head = Checkpoint::new(origin().as_str(), leaves.len() as u64, merkle::root(leaves)).unwrap();
-    let signature = log.sign(head.text().as_bytes());
+    let signature = log.sign(head.text().as_bytes()).unwrap();
     head.into_note(log.public(), &signature).to_string()
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn profile() -> ProfileId {
 }
 
 pub(crate) fn signed<T: Document>(tbs: T, key: &SecretKey) -> Vec<u8> {
-    let signature = key.sign(&encoding::encode(&tbs).unwrap());
+    let signature = key.sign(&encoding::encode(&tbs).unwrap()).unwrap();
     Signed::assemble(tbs, &signature).unwrap().bytes().to_vec()
 }
 
@@ -78,9 +78,9 @@ pub(crate) fn write_all(folder: &Path) -> usize {
     }
     files.extend(signed_documents(&key).into_iter().map(|(kind, bytes)| (kind.to_owned(), bytes)));
     let checkpoint = Checkpoint::new(origin().as_str(), 1_000_000, digest(9)).unwrap();
-    let signature = key.sign(checkpoint.text().as_bytes());
+    let signature = key.sign(checkpoint.text().as_bytes()).unwrap();
     let mut note = checkpoint.clone().into_note(key.public(), &signature);
-    let cosignature = key.sign(checkpoint.cosignature_text(1_800_000_000).as_bytes());
+    let cosignature = key.sign(checkpoint.cosignature_text(1_800_000_000).as_bytes()).unwrap();
     note.cosign("witness.example", key.public(), 1_800_000_000, &cosignature).unwrap();
     files.push(("note".to_owned(), note.to_string().into_bytes()));
     for (name, bytes) in &files {
