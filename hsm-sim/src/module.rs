@@ -13,7 +13,7 @@ use std::{
 };
 
 use cryptoki_sys::{
-    CK_SESSION_HANDLE, CK_SLOT_ID, CKR_DEVICE_MEMORY, CKR_SESSION_COUNT, CKR_SESSION_EXISTS,
+    CK_SESSION_HANDLE, CK_SLOT_ID, CKR_DEVICE_ERROR, CKR_DEVICE_MEMORY, CKR_SESSION_COUNT, CKR_SESSION_EXISTS,
     CKR_SESSION_HANDLE_INVALID, CKR_SESSION_READ_ONLY_EXISTS, CKR_SESSION_READ_WRITE_SO_EXISTS, CKR_SLOT_ID_INVALID,
     CKR_TOKEN_NOT_RECOGNIZED,
 };
@@ -38,13 +38,23 @@ const SESSIONS_MAX: usize = 65_536;
 /// Tokens in one directory.
 const TOKENS_MAX: CK_SLOT_ID = 9_999;
 
+/// What is in a slot.
+#[derive(Clone)]
+enum Slot {
+    /// C_InitToken makes a token here.
+    Free,
+    Token(Arc<Token>),
+    /// Metadata that cannot be read: this slot is out of order, the others are not.
+    Broken,
+}
+
 type Shard = RwLock<HashMap<CK_SESSION_HANDLE, Arc<Session>>>;
 
 /// Everything between C_Initialize and C_Finalize.
 pub(crate) struct Module {
     dir: PathBuf,
     profile: &'static Profile,
-    slots: RwLock<BTreeMap<CK_SLOT_ID, Option<Arc<Token>>>>,
+    slots: RwLock<BTreeMap<CK_SLOT_ID, Slot>>,
     sessions: [Shard; SHARDS],
     next_session: AtomicU64,
     /// Held while sessions are opened or closed, and at login: those look at all sessions of a token.
@@ -79,13 +89,18 @@ impl Module {
 
     /// The token in a slot; `None` for the free slot.
     pub(crate) fn token(&self, slot: CK_SLOT_ID) -> Result<Option<Arc<Token>>> {
-        if let Some(Some(token)) = self.slots.read().get(&slot)
+        if let Some(Slot::Token(token)) = self.slots.read().get(&slot)
             && !token.is_gone()
         {
             return Ok(Some(Arc::clone(token)));
         }
         self.scan()?;
-        self.slots.read().get(&slot).cloned().ok_or(Rv(CKR_SLOT_ID_INVALID))
+        match self.slots.read().get(&slot) {
+            Some(Slot::Free) => Ok(None),
+            Some(Slot::Token(token)) => Ok(Some(Arc::clone(token))),
+            Some(Slot::Broken) => Err(Rv(CKR_DEVICE_ERROR)),
+            None => Err(Rv(CKR_SLOT_ID_INVALID)),
+        }
     }
 
     pub(crate) fn initialised_token(&self, slot: CK_SLOT_ID) -> Result<Arc<Token>> {
@@ -175,8 +190,10 @@ impl Module {
             shard.write().clear();
         }
         let tokens = std::mem::take(&mut *self.slots.write());
-        for token in tokens.into_values().flatten() {
-            token.abandon();
+        for slot in tokens.into_values() {
+            if let Slot::Token(token) = slot {
+                token.abandon();
+            }
         }
     }
 
@@ -214,14 +231,15 @@ impl Module {
             present.extend(ours);
         }
         let mut slots = self.slots.write();
-        slots.retain(|slot, token| present.contains(slot) && token.as_ref().is_some_and(|token| !token.is_gone()));
+        slots.retain(|number, slot| present.contains(number) && matches!(slot, Slot::Token(token) if !token.is_gone()));
         for slot in &present {
             if !slots.contains_key(slot) {
-                slots.insert(*slot, Some(Arc::new(Token::open(self.token_path(*slot), self.profile)?)));
+                let opened = Token::open(self.token_path(*slot), self.profile);
+                slots.insert(*slot, opened.map_or(Slot::Broken, |token| Slot::Token(Arc::new(token))));
             }
         }
         let free = present.iter().max().map_or(0, |last| last + 1);
-        slots.insert(free, None);
+        slots.insert(free, Slot::Free);
         Ok(())
     }
 }

@@ -237,7 +237,7 @@ fn kill_9_loses_nothing_that_was_acknowledged() {
             command.env(HELPER, start.to_string()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         lines.by_ref().find(|line| line.as_ref().unwrap().contains("@ready")).unwrap().unwrap();
-        std::thread::sleep(Duration::from_micros(500 + (kill as u64 * 7919) % 30_000));
+        std::thread::sleep(Duration::from_micros(500 + (kill as u64 * 7919) % 60_000));
         child.kill().unwrap();
         child.wait().unwrap();
         let steps = lines.filter(|line| line.as_ref().unwrap().contains('@')).count() as u64;
@@ -334,4 +334,24 @@ fn values_are_not_on_the_disk() {
     let holds = |needle: &[u8]| all.windows(needle.len()).any(|window| window == needle);
     assert!(!holds(&value[..8]) && !holds(&value[8..]) && !holds(b"secret label"));
     assert!(holds(b"shown label"), "the control: attributes of public objects are in clear");
+}
+
+#[test]
+fn a_broken_token_does_not_take_the_others_along() {
+    if !alone("processes::a_broken_token_does_not_take_the_others_along") {
+        return;
+    }
+    let lib = Lib::initialised();
+    lib.init_token(0, SO_PIN).unwrap();
+    lib.init_token(1, SO_PIN).unwrap();
+    call!(lib, C_Finalize, std::ptr::null_mut()).unwrap();
+    let path = dir().join("token-0000/token");
+    let mut meta = std::fs::read(&path).unwrap();
+    meta[20] ^= 1;
+    std::fs::write(&path, meta).unwrap();
+    call!(lib, C_Initialize, std::ptr::null_mut()).unwrap();
+    assert_eq!(lib.slots(), [0, 1, 2]);
+    assert_eq!(lib.open_with(0, CKF_SERIAL_SESSION).err(), Some(CKR_DEVICE_ERROR));
+    assert_eq!(lib.init_token(0, SO_PIN), Err(CKR_DEVICE_ERROR), "nothing is erased without its SO PIN");
+    lib.open(1).login(CKU_SO, SO_PIN).unwrap();
 }
