@@ -47,7 +47,17 @@ pub(crate) struct TokenDir {
 /// The token's lock, held over all threads and processes until dropped.
 pub(crate) struct Locked<'a> {
     dir: &'a TokenDir,
-    _lock: File,
+    _lock: FileLock,
+}
+
+/// An flock held until dropped. Dropping unlocks, which closing alone would not do while a forked child has the file open.
+pub(crate) struct FileLock(File);
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // If this fails the close that follows is all that can be done.
+        let _ = self.0.unlock();
+    }
 }
 
 /// Name of an object file: who, and which state of it.
@@ -71,10 +81,10 @@ pub(crate) fn create_private_dir(path: &Path) -> Result<()> {
 }
 
 /// Takes the exclusive lock of the file at `path`.
-pub(crate) fn lock_file(path: &Path) -> Result<File> {
+pub(crate) fn lock_file(path: &Path) -> Result<FileLock> {
     let file = open_lock(path)?;
     file.lock().map_err(device_error)?;
-    Ok(file)
+    Ok(FileLock(file))
 }
 
 fn open_lock(path: &Path) -> Result<File> {
@@ -121,7 +131,7 @@ impl TokenDir {
         if self.generation.writer_died() {
             self.generation.end();
         }
-        Ok(Some(Locked { dir: self, _lock: file }))
+        Ok(Some(Locked { dir: self, _lock: FileLock(file) }))
     }
 
     /// Changes whenever any process has changed the token.

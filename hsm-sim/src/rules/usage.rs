@@ -25,9 +25,9 @@ pub(crate) fn ensure_wrappable(wrapper: &Object, target: &Object) -> Result<()> 
     ensure(target.is(Flags::EXTRACTABLE), CKR_KEY_UNEXTRACTABLE)?;
     let trusted = wrapper.is(Flags::TRUSTED);
     ensure(trusted || !target.is(Flags::WRAP_WITH_TRUSTED), CKR_KEY_NOT_WRAPPABLE)?;
-    // A wrapping key that somebody outside may know gives every sensitive key to them: only the SO's trust helps.
-    let known_outside =
-        !wrapper.is(Flags::LOCAL) || (wrapper.class() == CKO_SECRET_KEY && !wrapper.is(Flags::ALWAYS_SENSITIVE));
+    // A wrapping key that somebody outside may know gives every sensitive key to them: only the SO's trust helps. That
+    // holds for every public key too: its private half may be readable, or may have come from outside.
+    let known_outside = !wrapper.is(Flags::LOCAL) || !wrapper.is(Flags::ALWAYS_SENSITIVE);
     ensure(trusted || !(target.is(Flags::SENSITIVE) && known_outside), CKR_KEY_NOT_WRAPPABLE)?;
     let template = wrapper.attrs().template(CKA_WRAP_TEMPLATE);
     ensure(template.is_none_or(|template| target.matches(template)), CKR_KEY_NOT_WRAPPABLE)

@@ -48,6 +48,11 @@ fn a02_wrap_under_the_public_half_decrypt_with_the_private() {
     assert_eq!(s.wrap(SM2_ENCRYPT, wrapper, card), Err(CKR_KEY_NOT_WRAPPABLE));
     let sensitive = s.generate(&[A::B(CKA_EXTRACTABLE, true)]).unwrap();
     assert_eq!(s.wrap(SM2_ENCRYPT, wrapper, sensitive), Err(CKR_KEY_NOT_WRAPPABLE));
+    // Nor under a public half made here: its private half can be read.
+    let readable = [A::B(CKA_SENSITIVE, false), A::B(CKA_EXTRACTABLE, true)];
+    let (local, known) = s.pair(&wraps, &readable).unwrap();
+    assert_eq!(s.get(known, CKA_VALUE).unwrap().len(), 32);
+    assert_eq!(s.wrap(SM2_ENCRYPT, local, sensitive), Err(CKR_KEY_NOT_WRAPPABLE));
 }
 
 #[test]

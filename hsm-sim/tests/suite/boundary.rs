@@ -60,7 +60,7 @@ fn an_unknown_profile_is_refused() {
     }
     let dir = tempfile::tempdir().unwrap();
     let mut command = again("boundary::an_unknown_profile_is_refused", dir.path());
-    assert!(command.env("HSM_SIM_PROFILE", "no-such-vendor").status().unwrap().success());
+    assert!(command.env("HSM_SIM_PROFILE", "no-such-vendor").output().unwrap().status.success());
 }
 
 #[test]
