@@ -53,7 +53,8 @@ pub(crate) fn issue(subject: &str, key: &PublicKey, usage: Usage, issuer: &Secre
     let serial = SerialNumber::new(&serial).map_err(Failure::internal)?;
     let spki = SubjectPublicKeyInfoOwned::from_der(&key.to_spki_der()).map_err(Failure::internal)?;
     let validity = Validity::from_now(LIFETIME).map_err(Failure::internal)?;
-    let builder = CertificateBuilder::new(BureauProfile { name, usage }, serial, validity, spki).map_err(Failure::internal)?;
+    let builder =
+        CertificateBuilder::new(BureauProfile { name, usage }, serial, validity, spki).map_err(Failure::internal)?;
     let built = builder.build::<_, DerSignature>(&Issuer(issuer)).map_err(Failure::internal)?;
     let certificate = Certificate::from_der(&built.to_der().map_err(Failure::internal)?).map_err(Failure::internal)?;
     certificate.verify_issued_by(issuer.public()).map_err(Failure::internal)?;
@@ -63,7 +64,9 @@ pub(crate) fn issue(subject: &str, key: &PublicKey, usage: Usage, issuer: &Secre
 fn common_name(subject: &str) -> Outcome<Name> {
     let plain = !subject.is_empty() && !subject.contains([',', '+', '"', '\\', '<', '>', ';', '#', '=']);
     let name = plain.then(|| Name::from_str(&format!("CN={subject}")).ok()).flatten();
-    name.ok_or_else(|| Failure::input(format!("{subject:?} cannot be a common name"), "use letters, digits, spaces, `-` and `.`"))
+    name.ok_or_else(|| {
+        Failure::input(format!("{subject:?} cannot be a common name"), "use letters, digits, spaces, `-` and `.`")
+    })
 }
 
 struct BureauProfile {

@@ -78,8 +78,9 @@ impl ServerOptions {
             None => return Ok(Settings::default()),
         };
         let text = files::read_text(path, files::SMALL_FILE_BYTES_MAX)?;
-        let settings: Settings = toml::from_str(&text)
-            .map_err(|reason| Failure::input(format!("{}: {reason}", path.display()), "settings are server, key, password_file"))?;
+        let settings: Settings = toml::from_str(&text).map_err(|reason| {
+            Failure::input(format!("{}: {reason}", path.display()), "settings are server, key, password_file")
+        })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         Ok(Settings {
             key: settings.key.map(|key| folder.join(key)),
@@ -90,7 +91,9 @@ impl ServerOptions {
 }
 
 fn required(server: Option<String>) -> Outcome<String> {
-    server.ok_or_else(|| Failure::new(Exit::Usage, "no server was given", "add --server URL, or `server = \"URL\"` to kms.toml"))
+    server.ok_or_else(|| {
+        Failure::new(Exit::Usage, "no server was given", "add --server URL, or `server = \"URL\"` to kms.toml")
+    })
 }
 
 /// A connection to one server.
@@ -114,10 +117,18 @@ impl Client {
         let base = base.trim_end_matches('/');
         let host = base.strip_prefix("http://").or_else(|| base.strip_prefix("https://"));
         if host.is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', '@'])) {
-            return Err(Failure::new(Exit::Usage, format!("{base} is not the URL of a server"), "give scheme, host and port only: http://127.0.0.1:8000"));
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("{base} is not the URL of a server"),
+                "give scheme, host and port only: http://127.0.0.1:8000",
+            ));
         }
         if base.starts_with("https://") && !cfg!(feature = "tls") {
-            return Err(Failure::new(Exit::Usage, "this kms was built without TLS", "build it with `--features tls`, or use an http:// address on a protected network"));
+            return Err(Failure::new(
+                Exit::Usage,
+                "this kms was built without TLS",
+                "build it with `--features tls`, or use an http:// address on a protected network",
+            ));
         }
         let agent = Agent::config_builder()
             .http_status_as_error(false)
@@ -160,7 +171,12 @@ impl Client {
     }
 
     /// `POST` of JSON, answered with DER of at most `limit` bytes.
-    pub(crate) fn post_json_for_bytes(&self, path: &str, body: &impl serde::Serialize, limit: usize) -> Outcome<Vec<u8>> {
+    pub(crate) fn post_json_for_bytes(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+        limit: usize,
+    ) -> Outcome<Vec<u8>> {
         self.bytes(self.post_json_raw(path, body)?, limit as u64)
     }
 
@@ -182,7 +198,13 @@ impl Client {
         self.check(self.send(method, path, body, None)?)
     }
 
-    fn send(&self, method: &str, path: &str, body: Option<(&[u8], &str)>, extra: Option<(&str, &str)>) -> Outcome<Response<Body>> {
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(&[u8], &str)>,
+        extra: Option<(&str, &str)>,
+    ) -> Outcome<Response<Body>> {
         let bytes = body.map_or(&[][..], |(bytes, _)| bytes);
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some((name, value)) = extra {
@@ -215,7 +237,11 @@ impl Client {
         let body = self.bytes(response, JSON_BYTES_MAX)?;
         match serde_json::from_slice::<Problem>(&body) {
             Ok(problem) => Err(problem.into()),
-            Err(_) => Err(Failure::new(Exit::Unavailable, format!("{} answered {status}", self.base), "check that this is the address of a kms-server")),
+            Err(_) => Err(Failure::new(
+                Exit::Unavailable,
+                format!("{} answered {status}", self.base),
+                "check that this is the address of a kms-server",
+            )),
         }
     }
 
@@ -226,11 +252,19 @@ impl Client {
     fn decode<T: DeserializeOwned>(&self, response: Response<Body>) -> Outcome<T> {
         let bytes = self.bytes(response, JSON_BYTES_MAX)?;
         serde_json::from_slice(&bytes).map_err(|reason| {
-            Failure::new(Exit::Unavailable, format!("{} answered something else than expected: {reason}", self.base), "use a kms of the server's version")
+            Failure::new(
+                Exit::Unavailable,
+                format!("{} answered something else than expected: {reason}", self.base),
+                "use a kms of the server's version",
+            )
         })
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Failure {
-        Failure::new(Exit::Unavailable, format!("{} does not answer: {error}", self.base), "check address and network; is the server running?")
+        Failure::new(
+            Exit::Unavailable,
+            format!("{} does not answer: {error}", self.base),
+            "check address and network; is the server running?",
+        )
     }
 }

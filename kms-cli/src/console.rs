@@ -70,7 +70,15 @@ pub(crate) fn confirm(question: &str) -> Outcome<()> {
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     let said_yes = read.is_ok() && answer.trim_end_matches(['\n', '\r']) == "Yes";
-    if said_yes { Ok(()) } else { Err(Failure::new(Exit::Declined, "nothing was done: the answer was not `Yes`", "repeat the command and type Yes, with a capital Y")) }
+    if said_yes {
+        Ok(())
+    } else {
+        Err(Failure::new(
+            Exit::Declined,
+            "nothing was done: the answer was not `Yes`",
+            "repeat the command and type Yes, with a capital Y",
+        ))
+    }
 }
 
 /// Confirms what a digest names: on the terminal with `Yes`, or beforehand with `--yes-digest`.
@@ -103,7 +111,10 @@ pub(crate) fn password(what: &str, is_new: bool) -> Outcome<Pin> {
 
 fn prompt_hidden(prompt: &str) -> Outcome<String> {
     rpassword::prompt_password(prompt).map_err(|error| {
-        Failure::input(format!("cannot ask for a secret: {error}"), "run it at a terminal, or give a file (--password-file, --pin-file, --so-pin-file)")
+        Failure::input(
+            format!("cannot ask for a secret: {error}"),
+            "run it at a terminal, or give a file (--password-file, --pin-file, --so-pin-file)",
+        )
     })
 }
 

@@ -66,7 +66,6 @@ impl Export {
     pub(crate) fn entries(&self) -> Outcome<Vec<LogEntry>> {
         parse_entries(&self.entries)
     }
-
 }
 
 impl Documents for FolderDocuments {
@@ -85,7 +84,10 @@ pub(crate) fn parse_entries(mut bytes: &[u8]) -> Outcome<Vec<LogEntry>> {
     let mut entries = Vec::new();
     while !bytes.is_empty() {
         let damaged = |reason: &dyn std::fmt::Display| {
-            Failure::not_verified(format!("entry {}: {reason}", entries.len()), "the export is damaged: export again, and keep the damaged one as evidence")
+            Failure::not_verified(
+                format!("entry {}: {reason}", entries.len()),
+                "the export is damaged: export again, and keep the damaged one as evidence",
+            )
         };
         let (entry, rest) = verify::split_entry(bytes).map_err(|reason| damaged(&reason))?;
         let entry = kms_core::encoding::decode(entry).map_err(|reason| damaged(&reason))?;

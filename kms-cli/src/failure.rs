@@ -92,13 +92,21 @@ impl Failure {
 
 /// The random source of the operating system failed.
 pub(crate) fn no_entropy(error: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::Io, format!("the operating system gives no random bytes: {error}"), "nothing was made; repeat later")
+    Failure::new(
+        Exit::Io,
+        format!("the operating system gives no random bytes: {error}"),
+        "nothing was made; repeat later",
+    )
 }
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let unavailable = [Code::HsmUnavailable, Code::HsmPin, Code::LogUnavailable, Code::NationUnavailable];
-        let exit = if unavailable.iter().any(|code| code.name() == problem.code()) { Exit::Unavailable } else { Exit::Refused };
+        let exit = if unavailable.iter().any(|code| code.name() == problem.code()) {
+            Exit::Unavailable
+        } else {
+            Exit::Refused
+        };
         let mut lines: Vec<String> =
             problem.errors.iter().map(|bad| format!("line {}: {} ({})", bad.line, bad.message, bad.code)).collect();
         if let Some(total) = problem.errors_total.filter(|total| *total > problem.errors.len() as u64) {
@@ -115,7 +123,9 @@ impl From<HsmError> for Failure {
                 Exit::Secret,
                 "the PIN was tried once and not again; run `kms hsm status` to see its state before the next attempt",
             ),
-            FaultClass::Refused => (Exit::Hsm, "the token said no: compare token, map and object with what the plan names"),
+            FaultClass::Refused => {
+                (Exit::Hsm, "the token said no: compare token, map and object with what the plan names")
+            }
             FaultClass::Retryable => (Exit::Hsm, "repeat the command"),
             FaultClass::Indeterminate => (Exit::Hsm, "repeat the command: what was made under its id is found again"),
             FaultClass::Broken => (Exit::Hsm, "check module path, map, token and worker binary, then repeat"),

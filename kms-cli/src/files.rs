@@ -57,8 +57,12 @@ pub(crate) fn read_signed<D: Document>(path: &Path) -> Outcome<Signed<D>> {
 /// Reads a public key in PEM.
 pub(crate) fn read_public_key(path: &Path) -> Outcome<PublicKey> {
     let text = read_text(path, SMALL_FILE_BYTES_MAX)?;
-    PublicKey::from_pem(&text)
-        .map_err(|reason| Failure::input(format!("{}: {reason}", path.display()), "give the .pub.pem file that `kms officer keygen` wrote"))
+    PublicKey::from_pem(&text).map_err(|reason| {
+        Failure::input(
+            format!("{}: {reason}", path.display()),
+            "give the .pub.pem file that `kms officer keygen` wrote",
+        )
+    })
 }
 
 /// Reads a password or PIN; one line end at its end is not part of it.
@@ -74,13 +78,17 @@ pub(crate) fn read_secret(path: &Path) -> Outcome<Pin> {
     let mut bytes = Zeroizing::new(read(path, SECRET_FILE_BYTES_MAX)?);
     let end = bytes.iter().rposition(|b| !matches!(b, b'\n' | b'\r')).map_or(0, |last| last + 1);
     bytes.truncate(end);
-    Pin::new(std::mem::take(&mut *bytes)).map_err(|reason| Failure::input(format!("{}: {reason}", path.display()), "put the secret in its first line"))
+    Pin::new(std::mem::take(&mut *bytes))
+        .map_err(|reason| Failure::input(format!("{}: {reason}", path.display()), "put the secret in its first line"))
 }
 
 /// Writes a new file; an old one of that name is refused.
 pub(crate) fn write_new(path: &Path, bytes: &[u8], access: Access) -> Outcome<()> {
     if path.symlink_metadata().is_ok() {
-        return Err(Failure::input(format!("{} exists already", path.display()), "choose another name, or move the old file away"));
+        return Err(Failure::input(
+            format!("{} exists already", path.display()),
+            "choose another name, or move the old file away",
+        ));
     }
     write(path, bytes, access)
 }
@@ -90,7 +98,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8], access: Access) -> Outcome<()> {
     let mode = if access == Access::Owner { 0o600 } else { 0o644 };
     let beside = beside(path, "tmp");
     let failed = |error: std::io::Error| Failure::io("write", path, &error);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside).map_err(failed)?;
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
     fs::rename(&beside, path).map_err(failed)?;
     sync_folder(path)
@@ -121,5 +130,8 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn malformed(path: &Path, label: &str, reason: &EncodingError) -> Failure {
-    Failure::input(format!("{} is not a {label} document: {reason}", path.display()), "give the file as it was written; one changed byte makes it unusable")
+    Failure::input(
+        format!("{} is not a {label} document: {reason}", path.display()),
+        "give the file as it was written; one changed byte makes it unusable",
+    )
 }

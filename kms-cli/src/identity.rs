@@ -47,7 +47,9 @@ pub(crate) fn open_key(path: &Path, password_file: Option<&Path>) -> Outcome<Sec
     SecretKey::from_pkcs8_encrypted_pem(&pem, &password).map_err(|reason| {
         let what = format!("{}: {reason}", path.display());
         match reason {
-            KeyFileError::WrongPassword => Failure::new(Exit::Secret, what, "check the password and repeat the command"),
+            KeyFileError::WrongPassword => {
+                Failure::new(Exit::Secret, what, "check the password and repeat the command")
+            }
             _ => Failure::input(what, "give the key file that `kms officer keygen` or `kms bureau init` wrote"),
         }
     })

@@ -28,8 +28,12 @@ pub(crate) struct ReadPlan {
 impl ReadPlan {
     /// Parses plan bytes strictly.
     pub(crate) fn parse(bytes: Vec<u8>) -> Outcome<Self> {
-        let plan = encoding::decode::<Plan>(&bytes)
-            .map_err(|reason| Failure::not_verified(format!("this is not a ceremony plan: {reason}"), "do not sign it; ask where the file comes from"))?;
+        let plan = encoding::decode::<Plan>(&bytes).map_err(|reason| {
+            Failure::not_verified(
+                format!("this is not a ceremony plan: {reason}"),
+                "do not sign it; ask where the file comes from",
+            )
+        })?;
         Ok(Self { digest: Digest::of(&bytes), plan, bytes })
     }
 
@@ -52,7 +56,10 @@ impl ReadPlan {
     /// Shows every field in words, then the digest in hex and as words.
     pub(crate) fn show(&self) -> Outcome<()> {
         let lines = render::plan(&self.plan).map_err(|reason| {
-            Failure::not_verified(format!("a document inside the plan cannot be read: {reason}"), "do not sign it; ask the requester to propose it again")
+            Failure::not_verified(
+                format!("a document inside the plan cannot be read: {reason}"),
+                "do not sign it; ask the requester to propose it again",
+            )
         })?;
         console::say("── ceremony plan, decoded from the bytes to be signed ──");
         console::lines(&lines);
@@ -63,12 +70,21 @@ impl ReadPlan {
     /// Refuses to go on with steps that form no known operation.
     pub(crate) fn require_known_operation(&self) -> Outcome<()> {
         self.plan.operation().map(drop).map_err(|reason| {
-            Failure::not_verified(reason.to_string(), "do not sign it; use a kms that knows this operation, or reject the plan")
+            Failure::not_verified(
+                reason.to_string(),
+                "do not sign it; use a kms that knows this operation, or reject the plan",
+            )
         })
     }
 
     /// Signs a decision, after the officer has confirmed the digest.
-    pub(crate) fn decide(&self, officer: PersonId, key: &SecretKey, decision: Decision, yes: Option<&Digest>) -> Outcome<Signed<Approval>> {
+    pub(crate) fn decide(
+        &self,
+        officer: PersonId,
+        key: &SecretKey,
+        decision: Decision,
+        yes: Option<&Digest>,
+    ) -> Outcome<Signed<Approval>> {
         let verb = match decision {
             Decision::Approve => "approve",
             Decision::Reject => "REJECT",
@@ -91,7 +107,11 @@ impl ReadPlan {
         let people = self.plan.founding().map_or(&[][..], |found| found.people.as_slice());
         let person = people.iter().find(|person| person.key == *key.public());
         person.map(|person| person.id.clone()).ok_or_else(|| {
-            Failure::new(Exit::Input, "this key is not on the roster of the plan", "use the key whose public half is in the people file")
+            Failure::new(
+                Exit::Input,
+                "this key is not on the roster of the plan",
+                "use the key whose public half is in the people file",
+            )
         })
     }
 }

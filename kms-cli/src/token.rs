@@ -73,5 +73,9 @@ pub(crate) fn pin_state(state: PinState) -> &'static str {
 
 /// A vendor map that cannot be used.
 pub(crate) fn bad_map(reason: &kms_hsm::MapError) -> Failure {
-    Failure::new(Exit::Input, format!("vendor map: {reason}"), "give one of policies/hsm/*.toml; policies/hsm/README.md explains the keys")
+    Failure::new(
+        Exit::Input,
+        format!("vendor map: {reason}"),
+        "give one of policies/hsm/*.toml; policies/hsm/README.md explains the keys",
+    )
 }

@@ -59,8 +59,9 @@ pub(crate) struct ReadAnchor {
 impl ReadAnchor {
     /// Checks form and self-signature.
     pub(crate) fn parse(bytes: Vec<u8>) -> Outcome<Self> {
-        let anchor = checked_anchor(&bytes, "trust anchor")
-            .map_err(|reason| Failure::not_verified(reason.to_string(), "get the trust anchor again, from people you trust"))?;
+        let anchor = checked_anchor(&bytes, "trust anchor").map_err(|reason| {
+            Failure::not_verified(reason.to_string(), "get the trust anchor again, from people you trust")
+        })?;
         Ok(Self { bytes, anchor })
     }
 
@@ -108,4 +109,3 @@ fn show(read: &ReadAnchor) -> Outcome<()> {
     console::digest("trust anchor (SM3)", &signed.digest());
     Ok(())
 }
-

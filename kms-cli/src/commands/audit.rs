@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use kms_core::log::checkpoint::NOTE_BYTES_MAX;
 use kms_core::event::{Event, LogEntry};
+use kms_core::log::checkpoint::NOTE_BYTES_MAX;
 use kms_core::render::time;
 use kms_core::verify::{AuditFailure, AuditReport};
 use serde_json::json;
@@ -83,7 +83,13 @@ impl Show {
     fn run(&self) -> Outcome<()> {
         let export = Export::read(&self.dir)?;
         for entry in export.entries()? {
-            console::say(&format!("{:>6}  {}  {:<28} {}", entry.index, time(entry.time_ms), entry.actor, about(&entry)));
+            console::say(&format!(
+                "{:>6}  {}  {:<28} {}",
+                entry.index,
+                time(entry.time_ms),
+                entry.actor,
+                about(&entry)
+            ));
         }
         console::note("This is a listing, not a proof: run `kms audit verify` as well.");
         Ok(())
@@ -95,7 +101,10 @@ fn refuse(failure: &AuditFailure) -> Failure {
         Some(index) => format!("THE LOG DOES NOT HOLD. First bad entry: {index}: {}", failure.reason),
         None => format!("THE LOG DOES NOT HOLD: {}", failure.reason),
     };
-    Failure::not_verified(what, "keep the export as evidence; export again from another place, and compare checkpoints with other witnesses")
+    Failure::not_verified(
+        what,
+        "keep the export as evidence; export again from another place, and compare checkpoints with other witnesses",
+    )
 }
 
 fn print(report: &AuditReport, continued: bool) {
@@ -119,7 +128,10 @@ fn print(report: &AuditReport, continued: bool) {
             (Some(accepted), Some(spoiled)) => format!("{accepted} acknowledged, {spoiled} spoiled"),
             _ => "not acknowledged".to_owned(),
         };
-        console::field("  cards", format!("{} authorised, {} produced, {used}; {} keys", batch.authorised, batch.produced, batch.keys));
+        console::field(
+            "  cards",
+            format!("{} authorised, {} produced, {used}; {} keys", batch.authorised, batch.produced, batch.keys),
+        );
     }
 }
 
@@ -146,9 +158,17 @@ fn about(entry: &LogEntry) -> String {
     let name = entry.event.name();
     match &entry.event {
         Event::StepIntent(e) => format!("{name} step {} of {}", e.step, short(&e.plan)),
-        Event::StepOutcome(e) => format!("{name} step {} of {}: {} keys{}", e.step, short(&e.plan), e.keys.len(), e.fault.as_ref().map(|f| format!(", FAILED {f}")).unwrap_or_default()),
+        Event::StepOutcome(e) => format!(
+            "{name} step {} of {}: {} keys{}",
+            e.step,
+            short(&e.plan),
+            e.keys.len(),
+            e.fault.as_ref().map(|f| format!(", FAILED {f}")).unwrap_or_default()
+        ),
         Event::ChunkIntent(e) => format!("{name} chunk {} token {} of batch {}", e.chunk, e.token, e.batch),
-        Event::ChunkOutcome(e) => format!("{name} chunk {} of batch {}: {} cards, {} keys", e.chunk, e.batch, e.cards, e.keys),
+        Event::ChunkOutcome(e) => {
+            format!("{name} chunk {} of batch {}: {} cards, {} keys", e.chunk, e.batch, e.cards, e.keys)
+        }
         Event::BatchReleased(e) => format!("{name} {}: {} cards, {} keys", e.batch, e.cards, e.keys),
         Event::BatchAcknowledged(e) => format!("{name} {}: {} accepted, {} spoiled", e.batch, e.accepted, e.spoiled),
         Event::BatchCancelled(e) => format!("{name} {}", e.batch),

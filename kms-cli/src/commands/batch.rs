@@ -101,7 +101,13 @@ impl List {
         for batch in &list.batches {
             console::say(&format!(
                 "{}  {} {:>5}  {:>8} cards  chunks {}/{}  {}",
-                batch.batch, batch.bureau, batch.counter, batch.cards, batch.chunks_done, batch.chunks_total, view::batch_phase(batch.phase)
+                batch.batch,
+                batch.bureau,
+                batch.counter,
+                batch.cards,
+                batch.chunks_done,
+                batch.chunks_total,
+                view::batch_phase(batch.phase)
             ));
         }
         console::note(&format!("{} batches", list.batches.len()));
@@ -121,9 +127,11 @@ impl Status {
         }
         view::batch(&batch);
         match batch.phase {
-            BatchPhase::Cancelled if self.watch => {
-                Err(Failure::new(Exit::Refused, "the batch was cancelled", "ask the officers why, and request a new one"))
-            }
+            BatchPhase::Cancelled if self.watch => Err(Failure::new(
+                Exit::Refused,
+                "the batch was cancelled",
+                "ask the officers why, and request a new one",
+            )),
             _ => Ok(()),
         }
     }

@@ -83,12 +83,17 @@ impl Bureau {
 
 impl Init {
     fn run(&self) -> Outcome<()> {
-        check_text(&self.name, NAME_BYTES_MAX).map_err(|reason| Failure::input(format!("name: {reason}"), "give the company name"))?;
+        check_text(&self.name, NAME_BYTES_MAX)
+            .map_err(|reason| Failure::input(format!("name: {reason}"), "give the company name"))?;
         if self.dir.join("application.der").exists() {
-            return Err(Failure::input(format!("{} holds a bureau already", self.dir.display()), "choose another folder"));
+            return Err(Failure::input(
+                format!("{} holds a bureau already", self.dir.display()),
+                "choose another folder",
+            ));
         }
         let known = self.known_key()?;
-        let password = identity::new_password(self.password_file.as_deref(), &format!("new password of the keys of {}", self.id))?;
+        let password =
+            identity::new_password(self.password_file.as_deref(), &format!("new password of the keys of {}", self.id))?;
         let signing = identity::generate()?;
         let encryption = match &known {
             Some(known) => copy(known)?,
@@ -144,7 +149,10 @@ impl Init {
         anchor::read(anchor)?.require_test("--bureau-key")?;
         let pem = Zeroizing::new(files::read_text(path, KEY_FILE_BYTES_MAX)?);
         let key = SecretKey::from_pkcs8_pem(&pem).map_err(|reason| {
-            Failure::input(format!("{}: {reason}", path.display()), "give a plain PEM private key, as `openssl ecparam -name SM2 -genkey` prints it")
+            Failure::input(
+                format!("{}: {reason}", path.display()),
+                "give a plain PEM private key, as `openssl ecparam -name SM2 -genkey` prints it",
+            )
         })?;
         console::note("TEST ONLY: the bureau's HSM key and encryption key are a known private key.");
         Ok(Some(key))

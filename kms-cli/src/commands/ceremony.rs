@@ -156,6 +156,10 @@ pub(crate) fn who_am_i(client: &Client) -> Outcome<Actor> {
 fn officer_id(client: &Client) -> Outcome<PersonId> {
     match who_am_i(client)? {
         Actor::Person(id) => Ok(id),
-        other => Err(Failure::new(Exit::Input, format!("this key speaks for {other}, not for an officer"), "use an officer's key")),
+        other => Err(Failure::new(
+            Exit::Input,
+            format!("this key speaks for {other}, not for an officer"),
+            "use an officer's key",
+        )),
     }
 }

@@ -122,7 +122,9 @@ impl Draft {
         files::write_new(&self.out, &plan.bytes, Access::Anyone)?;
         plan.show()?;
         console::field("written to", self.out.display());
-        console::say("Next: every security officer of this roster runs `kms genesis sign --plan …` on their own computer.");
+        console::say(
+            "Next: every security officer of this roster runs `kms genesis sign --plan …` on their own computer.",
+        );
         Ok(())
     }
 }
@@ -144,7 +146,8 @@ impl Sign {
 impl Submit {
     fn run(&self) -> Outcome<()> {
         let plan = ReadPlan::read(&self.plan)?;
-        let approvals = self.approval.iter().map(|path| Ok(Base64(files::read_signed::<Approval>(path)?.bytes().to_vec())));
+        let approvals =
+            self.approval.iter().map(|path| Ok(Base64(files::read_signed::<Approval>(path)?.bytes().to_vec())));
         let body = GenesisSubmit { plan: Base64(plan.bytes), approvals: approvals.collect::<Outcome<_>>()? };
         let client = self.server.connect_unsigned()?;
         let ceremony: CeremonyView = client.post_json("/v1/genesis", &body)?;
@@ -155,16 +158,23 @@ impl Submit {
 
 fn read_people(path: &Path) -> Outcome<Vec<PersonDraft>> {
     let text = files::read_text(path, files::SMALL_FILE_BYTES_MAX)?;
-    let file: PeopleFile = toml::from_str(&text)
-        .map_err(|reason| Failure::input(format!("{}: {reason}", path.display()), "each [[person]] has id, role, name and public_key"))?;
+    let file: PeopleFile = toml::from_str(&text).map_err(|reason| {
+        Failure::input(format!("{}: {reason}", path.display()), "each [[person]] has id, role, name and public_key")
+    })?;
     let folder = path.parent().unwrap_or(Path::new("."));
     file.person.iter().map(|p| person(&p.id, p.role, &p.name, &folder.join(&p.public_key))).collect()
 }
 
 fn parse_person(text: &str) -> Outcome<PersonDraft> {
-    let form = || Failure::input(format!("{text} is not ID:ROLE:NAME:PUBLIC.pem"), "for example li-wei:security:李伟:li-wei.pub.pem");
+    let form = || {
+        Failure::input(
+            format!("{text} is not ID:ROLE:NAME:PUBLIC.pem"),
+            "for example li-wei:security:李伟:li-wei.pub.pem",
+        )
+    };
     let mut parts = text.splitn(4, ':');
-    let (Some(id), Some(role), Some(name), Some(path)) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+    let (Some(id), Some(role), Some(name), Some(path)) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return Err(form());
     };
     let role = match role {
@@ -177,7 +187,8 @@ fn parse_person(text: &str) -> Outcome<PersonDraft> {
 }
 
 fn person(id: &str, role: RoleName, name: &str, public_key: &Path) -> Outcome<PersonDraft> {
-    let id = PersonId::new(id).map_err(|reason| Failure::input(reason.to_string(), "ids are lower-case letters, digits, `-` and `.`"))?;
+    let id = PersonId::new(id)
+        .map_err(|reason| Failure::input(reason.to_string(), "ids are lower-case letters, digits, `-` and `.`"))?;
     let key = files::read_public_key(public_key)?;
     Ok(PersonDraft { id: Text(id), name: name.to_owned(), role, public_key_pem: key.to_pem() })
 }

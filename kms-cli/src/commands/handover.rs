@@ -98,7 +98,9 @@ impl Take {
         console::field("from", &set.origin);
         console::field("for", format!("{}, sealed to HSM key {}", set.destination, set.recipient_key));
         console::field("keys", set.keys.len());
-        view::check_values(set.keys.iter().map(|key| format!("{}/{}/{} {}", key.name, key.group, key.version, key.kcv)));
+        view::check_values(
+            set.keys.iter().map(|key| format!("{}/{}/{} {}", key.name, key.group, key.version, key.kcv)),
+        );
         console::field("written to", self.out.display());
         Ok(())
     }
@@ -120,7 +122,12 @@ impl Take {
         let ceremony: CeremonyView = client.get(&format!("/v1/ceremonies/{}", self.plan))?;
         let named = ceremony.documents.iter().find(|document| document.kind == kind);
         let digest = &named
-            .ok_or_else(|| Failure::input(format!("ceremony {} has produced no {kind}", self.plan), "run the ceremony first, or name another one"))?
+            .ok_or_else(|| {
+                Failure::input(
+                    format!("ceremony {} has produced no {kind}", self.plan),
+                    "run the ceremony first, or name another one",
+                )
+            })?
             .digest;
         let bytes = client.get_bytes(&format!("/v1/documents/{digest}"), DOCUMENT_BYTES_MAX)?;
         if Digest::of(&bytes) == digest.0 { Ok(bytes) } else { Err(not_expected("its SM3 differs from its name")) }
@@ -133,7 +140,10 @@ impl Pull {
         for digest in &pulled.sealed {
             console::digest("sealed set (SM3)", &digest.0);
         }
-        console::say(&format!("{} sealed sets are kept at the province. Propose import-masters --pulled with one of them.", pulled.sealed.len()));
+        console::say(&format!(
+            "{} sealed sets are kept at the province. Propose import-masters --pulled with one of them.",
+            pulled.sealed.len()
+        ));
         Ok(())
     }
 }
@@ -141,7 +151,8 @@ impl Pull {
 impl Deliver {
     fn run(&self) -> Outcome<()> {
         let signed = files::read_signed::<ImportReceipt>(&self.receipt)?;
-        let recorded: Recorded = self.server.connect()?.post_der(&format!("/v1/hand-overs/{}/receipt", self.plan), signed.bytes())?;
+        let recorded: Recorded =
+            self.server.connect()?.post_der(&format!("/v1/hand-overs/{}/receipt", self.plan), signed.bytes())?;
         console::field("recorded receipt", recorded.digest);
         Ok(())
     }
@@ -149,7 +160,8 @@ impl Deliver {
 
 impl ConfirmImport {
     fn run(&self) -> Outcome<()> {
-        let recorded: Recorded = self.server.connect()?.post_json("/v1/hand-over/confirm", &Confirm { plan: Text(self.plan) })?;
+        let recorded: Recorded =
+            self.server.connect()?.post_json("/v1/hand-over/confirm", &Confirm { plan: Text(self.plan) })?;
         console::field("recorded at the nation", recorded.digest);
         Ok(())
     }

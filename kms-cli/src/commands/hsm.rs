@@ -72,7 +72,9 @@ impl InitToken {
             deadline: config::DEADLINE,
         };
         token::show(&init_token(&setup, &self.label, &so_pin, &user_pin)?);
-        console::say("Give the SO PIN to the security officer and the user PIN to the service. One person holds one of them.");
+        console::say(
+            "Give the SO PIN to the security officer and the user PIN to the service. One person holds one of them.",
+        );
         Ok(())
     }
 }

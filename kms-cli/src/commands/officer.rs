@@ -42,7 +42,10 @@ impl Officer {
 impl Keygen {
     fn run(&self) -> Outcome<()> {
         if self.out.extension().is_none_or(|e| e != "pem") {
-            return Err(Failure::input(format!("{} does not end in .pem", self.out.display()), "choose a name that ends in .pem"));
+            return Err(Failure::input(
+                format!("{} does not end in .pem", self.out.display()),
+                "choose a name that ends in .pem",
+            ));
         }
         let password = identity::new_password(self.password_file.as_deref(), &format!("new password of {}", self.id))?;
         let key = identity::generate()?;

@@ -76,7 +76,11 @@ fn refuse<V: fmt::Debug + fmt::Display>(path: &Path, error: &PolicyFileError<V>)
             .collect(),
         other => vec![format!("{file}: {other}")],
     };
-    Failure::input(format!("{file} cannot be used: {} findings", lines.len()), "correct every line named above, then check again").with_lines(lines)
+    Failure::input(
+        format!("{file} cannot be used: {} findings", lines.len()),
+        "correct every line named above, then check again",
+    )
+    .with_lines(lines)
 }
 
 fn show_profile(profile: &KeyProfile) -> Outcome<()> {
@@ -85,13 +89,20 @@ fn show_profile(profile: &KeyProfile) -> Outcome<()> {
     console::digest("digest (SM3 of file)", &profile.digest());
     console::field("keys", profile.keys().len());
     console::field("slots per card", profile.slots().count());
-    console::say(&format!("  {:<10} {:>4} {:>4} {:>4} {:>3}  {:<10} KCV in package", "key", "ref", "grp", "use", "id", "scope"));
+    console::say(&format!(
+        "  {:<10} {:>4} {:>4} {:>4} {:>3}  {:<10} KCV in package",
+        "key", "ref", "grp", "use", "id", "scope"
+    ));
     for key in profile.keys() {
         let kcv = key.package_kcv().map_or("no", |method| method.name());
         let scope = format!("{:?}", key.scope()).to_lowercase();
         console::say(&format!(
             "  {:<10} {:>4} {:>4} {:>4} {:>3}  {scope:<10} {kcv}",
-            key.name().as_str(), format!("{:02X}", key.card_ref()), key.groups(), format!("{:02X}", key.sam_use()), format!("{:02X}", key.sam_id())
+            key.name().as_str(),
+            format!("{:02X}", key.card_ref()),
+            key.groups(),
+            format!("{:02X}", key.sam_use()),
+            format!("{:02X}", key.sam_id())
         ));
     }
     Ok(())
@@ -110,7 +121,10 @@ fn show_policy(policy: &CeremonyPolicy) -> Outcome<()> {
     console::digest("digest (SM3 of file)", &policy.digest());
     for (operation, rule) in policy.rules() {
         let hours = rule.validity_ms / 3_600_000;
-        console::field(&format!("  {operation}"), format!("{} approvals, valid {hours} h, log may grow by {}", rule.approvals, rule.max_log_span));
+        console::field(
+            &format!("  {operation}"),
+            format!("{} approvals, valid {hours} h, log may grow by {}", rule.approvals, rule.max_log_span),
+        );
     }
     let batch = policy.batch();
     console::field("largest batch", format!("{} cards, in chunks of {}", batch.cards_max, batch.chunk_cards));
@@ -129,4 +143,3 @@ fn policy_json(policy: &CeremonyPolicy) -> serde_json::Value {
         .collect();
     json!({ "form": "ceremonies", "digest": policy.digest().to_string(), "rules": rules, "cards_max": policy.batch().cards_max, "chunk_cards": policy.batch().chunk_cards })
 }
-

@@ -3,7 +3,9 @@
 //! It starts real servers and runs `kms` itself: no path here that a user does not have. Guards: what it
 //! founds are test instances, so the fixed secrets it can use never meet real cards.
 
+mod ceremonies;
 mod narrator;
+mod people;
 mod server;
 mod site;
 mod story;
@@ -74,7 +76,10 @@ impl Quickstart {
         let stage = Stage {
             root: self.empty_folder()?,
             module: program(self.module.clone().unwrap_or_else(|| beside("libhsm_sim.so")), "--module")?,
-            server_program: program(self.server_program.clone().unwrap_or_else(|| beside("kms-server")), "--server-program")?,
+            server_program: program(
+                self.server_program.clone().unwrap_or_else(|| beside("kms-server")),
+                "--server-program",
+            )?,
             components: self.root_components.as_deref().map(read_components).transpose()?,
             known_bureau_key: self.bureau_key.is_some(),
         };
@@ -106,12 +111,20 @@ impl Quickstart {
     fn card_list(&self) -> Outcome<Vec<u8>> {
         let bytes = match &self.cards {
             Some(file) => files::read(file, LIST_BYTES_MAX)?,
-            None if (1..=CARDS_MAX).contains(&(self.count as usize)) => synthetic_csv(self.count, CARDS_SEED).into_bytes(),
-            None => return Err(Failure::input(format!("{} cards", self.count), format!("1 to {CARDS_MAX} are possible"))),
+            None if (1..=CARDS_MAX).contains(&(self.count as usize)) => {
+                synthetic_csv(self.count, CARDS_SEED).into_bytes()
+            }
+            None => {
+                return Err(Failure::input(format!("{} cards", self.count), format!("1 to {CARDS_MAX} are possible")));
+            }
         };
         CardList::parse(&bytes).map_err(|errors| {
             let lines = errors.first().iter().map(ToString::to_string);
-            Failure::input(format!("the card list has {} bad lines; nothing was started", errors.total()), "correct every line").with_lines(lines)
+            Failure::input(
+                format!("the card list has {} bad lines; nothing was started", errors.total()),
+                "correct every line",
+            )
+            .with_lines(lines)
         })?;
         Ok(bytes)
     }
@@ -123,13 +136,18 @@ impl Quickstart {
             None => POLICY_FOLDERS.iter().flat_map(|name| [folder.join(name), PathBuf::from(name)]).collect(),
         };
         let found = candidates.into_iter().find(|candidate| candidate.join("ceremonies.toml").is_file());
-        found.ok_or_else(|| Failure::input("no folder with ceremonies.toml was found", "say where the policies are: --policies DIR"))
+        found.ok_or_else(|| {
+            Failure::input("no folder with ceremonies.toml was found", "say where the policies are: --policies DIR")
+        })
     }
 }
 
 fn program(path: PathBuf, option: &str) -> Outcome<PathBuf> {
     path.canonicalize().map_err(|_| {
-        Failure::input(format!("{} is not there", path.display()), format!("build everything (make build), or say where it is: {option} FILE"))
+        Failure::input(
+            format!("{} is not there", path.display()),
+            format!("build everything (make build), or say where it is: {option} FILE"),
+        )
     })
 }
 
@@ -138,7 +156,11 @@ fn read_components(path: &Path) -> Outcome<Vec<String>> {
     let text = files::read_text(path, files::SMALL_FILE_BYTES_MAX)?;
     let listed: Vec<String> = match serde_json::from_str(&text) {
         Ok(listed) => listed,
-        Err(_) => text.lines().map(|line| line.split('#').next().unwrap_or_default().trim().to_owned()).filter(|line| !line.is_empty()).collect(),
+        Err(_) => text
+            .lines()
+            .map(|line| line.split('#').next().unwrap_or_default().trim().to_owned())
+            .filter(|line| !line.is_empty())
+            .collect(),
     };
     let good = |text: &String| text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
     if !COMPONENTS.contains(&listed.len()) || !listed.iter().all(good) {

@@ -32,7 +32,11 @@ pub(crate) fn ceremony(view: &CeremonyView) {
         console::field(&format!("  {}", step.name), state);
         check_values(step.keys.iter().filter_map(|key| {
             let kcv = key.kcv.as_ref()?;
-            Some(if key.group == 0 { format!("{} {kcv}", key.name) } else { format!("{}/{}/{} {kcv}", key.name, key.group, key.version) })
+            Some(if key.group == 0 {
+                format!("{} {kcv}", key.name)
+            } else {
+                format!("{}/{}/{} {kcv}", key.name, key.group, key.version)
+            })
         }));
         if let Some(document) = &step.document {
             console::field("    document (SM3)", document);
@@ -106,6 +110,8 @@ fn waiting(view: &CeremonyView) -> &'static str {
         WaitingFor::Engine => "nothing: the batch engine works on it",
         WaitingFor::None => "nothing: it is closed",
         WaitingFor::Run => "an officer: kms ceremony run",
-        WaitingFor::SecurityOfficer => "the security officer at the HSM: kms ceremony trust, then kms ceremony run again",
+        WaitingFor::SecurityOfficer => {
+            "the security officer at the HSM: kms ceremony trust, then kms ceremony run again"
+        }
     }
 }

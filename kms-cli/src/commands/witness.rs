@@ -70,7 +70,8 @@ impl FetchedLog {
         let trusted = ReadAnchor::parse(anchor.clone())?;
         let (checkpoint, head) = latest_checkpoint(client, &trusted.anchor)?;
         let (bytes, entries) = fetch_entries(client, head.size())?;
-        let mut log = Self { anchor, entries: bytes, checkpoint, documents: BTreeMap::new(), profiles: BTreeMap::new() };
+        let mut log =
+            Self { anchor, entries: bytes, checkpoint, documents: BTreeMap::new(), profiles: BTreeMap::new() };
         log.fetch_documents(client, &entries)?;
         Ok(log)
     }
@@ -85,13 +86,17 @@ impl FetchedLog {
             previous: None,
         };
         verify::audit(&evidence).map_err(|failure| {
-            Failure::not_verified(format!("the server's key log does not hold: {failure}"), "do nothing; export the log as evidence and call the auditor")
+            Failure::not_verified(
+                format!("the server's key log does not hold: {failure}"),
+                "do nothing; export the log as evidence and call the auditor",
+            )
         })
     }
 
     fn fetch_documents(&mut self, client: &Client, entries: &[LogEntry]) -> Outcome<()> {
         let mut wanted: BTreeSet<Digest> = entries.iter().flat_map(|entry| documents_of(&entry.event)).collect();
-        let plans: BTreeSet<Digest> = entries.iter().filter_map(|entry| entry.event.plan()).map(|plan| plan.digest()).collect();
+        let plans: BTreeSet<Digest> =
+            entries.iter().filter_map(|entry| entry.event.plan()).map(|plan| plan.digest()).collect();
         let mut profiles = BTreeSet::new();
         let bar = console::progress(wanted.len() as u64, "documents");
         while let Some(digest) = wanted.pop_first() {
@@ -99,7 +104,9 @@ impl FetchedLog {
                 continue;
             }
             let bytes = client.get_bytes(&format!("/v1/log/documents/{digest}"), DOCUMENT_BYTES_MAX)?;
-            if plans.contains(&digest) && let Ok(plan) = encoding::decode::<Plan>(&bytes) {
+            if plans.contains(&digest)
+                && let Ok(plan) = encoding::decode::<Plan>(&bytes)
+            {
                 let (documents, named) = named_in_plan(&plan);
                 wanted.extend(documents);
                 profiles.extend(named);
@@ -109,7 +116,8 @@ impl FetchedLog {
         }
         bar.finish_and_clear();
         for digest in profiles {
-            let bytes = client.get_bytes(&format!("/v1/profiles/{digest}"), kms_api::policy_file::POLICY_FILE_BYTES_MAX)?;
+            let bytes =
+                client.get_bytes(&format!("/v1/profiles/{digest}"), kms_api::policy_file::POLICY_FILE_BYTES_MAX)?;
             self.profiles.insert(digest, bytes);
         }
         Ok(())
@@ -123,7 +131,10 @@ impl ExportLog {
         let documents = self.out.join(evidence::DOCUMENTS_FOLDER);
         let profiles = self.out.join(evidence::PROFILES_FOLDER);
         if self.out.join(evidence::CHECKPOINT_FILE).exists() {
-            return Err(Failure::input(format!("{} holds an export already", self.out.display()), "choose another folder; keep the old export for `--previous`"));
+            return Err(Failure::input(
+                format!("{} holds an export already", self.out.display()),
+                "choose another folder; keep the old export for `--previous`",
+            ));
         }
         files::make_folder(&documents, Access::Anyone)?;
         files::make_folder(&profiles, Access::Anyone)?;
@@ -140,7 +151,10 @@ impl ExportLog {
         console::field("exported to", self.out.display());
         console::field("documents", log.documents.len());
         console::field("bytes of entries", log.entries.len());
-        console::say(&format!("Verify it anywhere, offline: kms audit verify {} --anchor YOUR-COPY-OF-THE-ANCHOR", self.out.display()));
+        console::say(&format!(
+            "Verify it anywhere, offline: kms audit verify {} --anchor YOUR-COPY-OF-THE-ANCHOR",
+            self.out.display()
+        ));
         Ok(())
     }
 }
@@ -149,7 +163,8 @@ impl Prove {
     /// Runs the command.
     pub(crate) fn run(&self) -> Outcome<()> {
         let trusted = anchor::read(&self.anchor)?;
-        CardNumber::parse(&self.card).map_err(|reason| Failure::input(reason.to_string(), "give the 18 characters of the card number"))?;
+        CardNumber::parse(&self.card)
+            .map_err(|reason| Failure::input(reason.to_string(), "give the 18 characters of the card number"))?;
         let client = self.server.connect()?;
         let answer: CardProofs = client.post_json("/v1/audit/prove", &ProveCard { card_number: self.card.clone() })?;
         if answer.proofs.is_empty() {
@@ -170,11 +185,14 @@ fn prove(number: &str, proof: &CardProof, anchor: &TrustAnchor) -> Outcome<()> {
     console::field("bureau", &proof.bureau);
     console::field("commitment", proof.commitment.0);
     console::field("  opened by", "card number, card factor and salt: it is this card");
-    console::field("status", match proof.status {
-        CardStatus::Active => "active",
-        CardStatus::Cancelled => "cancelled before release: no keys left the HSM for use",
-        CardStatus::Spoiled => "reported spoiled by the bureau",
-    });
+    console::field(
+        "status",
+        match proof.status {
+            CardStatus::Active => "active",
+            CardStatus::Cancelled => "cancelled before release: no keys left the HSM for use",
+            CardStatus::Spoiled => "reported spoiled by the bureau",
+        },
+    );
     let (Some(leaf), Some(manifest), Some(inclusion)) = (&proof.leaf, &proof.manifest, &proof.inclusion) else {
         console::say("The batch is not released: no key of this card has left.");
         return Ok(());
@@ -184,22 +202,39 @@ fn prove(number: &str, proof: &CardProof, anchor: &TrustAnchor) -> Outcome<()> {
     let signed = Signed::<Manifest>::parse(&manifest.0).map_err(bad)?;
     let manifest = signed.verify(&anchor.instance_key).map_err(bad)?;
     let context = LeafContext::of(manifest);
-    let bound = (leaf.batch, &leaf.bureau, leaf.kek, leaf.profile) == (context.batch, &context.bureau, context.kek, context.profile);
+    let bound = (leaf.batch, &leaf.bureau, leaf.kek, leaf.profile)
+        == (context.batch, &context.bureau, context.kek, context.profile);
     require(bound && leaf.card.commitment == opened, "the card's leaf is not of this card, batch or bureau")?;
-    require(manifest.batch == proof.batch.0 && manifest.bureau == proof.bureau.0, "the manifest is of another batch or bureau")?;
+    require(
+        manifest.batch == proof.batch.0 && manifest.bureau == proof.bureau.0,
+        "the manifest is of another batch or bureau",
+    )?;
     let chunk = manifest.chunks.get(proof.chunk as usize).ok_or_else(|| bad("the manifest has no such chunk"))?;
     let path: Vec<Digest> = proof.chunk_path.iter().map(|digest| digest.0).collect();
     let hash = merkle::leaf_hash(leaf_bytes);
-    merkle::verify_inclusion(&hash, u64::from(proof.position), u64::from(chunk.cards), &path, &chunk.root).map_err(bad)?;
+    merkle::verify_inclusion(&hash, u64::from(proof.position), u64::from(chunk.cards), &path, &chunk.root)
+        .map_err(bad)?;
     let inclusion: Inclusion = encoding::decode(&inclusion.0).map_err(bad)?;
     let (entry, checkpoint) = inclusion.verify(&anchor.origin, &anchor.log_key).map_err(bad)?;
     let Event::BatchReleased(released) = &entry.event else {
         return Err(bad("the proven log entry is no release"));
     };
-    require(released.batch == manifest.batch && released.manifest == signed.digest(), "the log released another manifest")?;
-    console::field("keys", format!("{} slots, wrapped under transport key {} of {}", leaf.card.slots.len(), manifest.kek, manifest.bureau));
-    console::field("in", format!("chunk {} position {}: path of {} hashes to the chunk root", proof.chunk, proof.position, path.len()));
-    console::field("released", format!("{} by log entry {}, ceremony {}", time(entry.time_ms), entry.index, manifest.plan));
+    require(
+        released.batch == manifest.batch && released.manifest == signed.digest(),
+        "the log released another manifest",
+    )?;
+    console::field(
+        "keys",
+        format!("{} slots, wrapped under transport key {} of {}", leaf.card.slots.len(), manifest.kek, manifest.bureau),
+    );
+    console::field(
+        "in",
+        format!("chunk {} position {}: path of {} hashes to the chunk root", proof.chunk, proof.position, path.len()),
+    );
+    console::field(
+        "released",
+        format!("{} by log entry {}, ceremony {}", time(entry.time_ms), entry.index, manifest.plan),
+    );
     console::field("covered by", format!("checkpoint of {} entries, signed by {}", checkpoint.size(), anchor.origin));
     console::say("PROVEN: leaf, chunk root, manifest signature and log inclusion hold.");
     Ok(())
@@ -216,7 +251,11 @@ fn latest_checkpoint(client: &Client, anchor: &TrustAnchor) -> Outcome<(String, 
             return Ok((note, head));
         }
         if tries == CHECKPOINT_WAIT_S {
-            return Err(Failure::new(Exit::Unavailable, format!("the latest checkpoint covers {} of {wanted} entries", head.size()), "the checkpointer does not keep up: look at /health and repeat"));
+            return Err(Failure::new(
+                Exit::Unavailable,
+                format!("the latest checkpoint covers {} of {wanted} entries", head.size()),
+                "the checkpointer does not keep up: look at /health and repeat",
+            ));
         }
         tries += 1;
         std::thread::sleep(Duration::from_secs(1));
@@ -229,7 +268,8 @@ fn fetch_entries(client: &Client, size: u64) -> Outcome<(Vec<u8>, Vec<LogEntry>)
     while (entries.len() as u64) < size {
         let from = entries.len() as u64;
         let count = PAGE_ENTRIES.min(size - from);
-        let page = client.get_bytes(&format!("/v1/log/entries?from={from}&count={count}"), evidence::ENTRIES_BYTES_MAX)?;
+        let page =
+            client.get_bytes(&format!("/v1/log/entries?from={from}&count={count}"), evidence::ENTRIES_BYTES_MAX)?;
         let parsed = evidence::parse_entries(&page)?;
         if parsed.is_empty() || parsed.len() as u64 > count {
             return Err(bad(format!("the server sent {} entries instead of {count}", parsed.len())));
@@ -247,6 +287,8 @@ fn require(holds: bool, what: &str) -> Outcome<()> {
 }
 
 fn bad(reason: impl std::fmt::Display) -> Failure {
-    Failure::not_verified(format!("the proof does not hold: {reason}"), "keep the server's answer as evidence; do not rely on it")
+    Failure::not_verified(
+        format!("the proof does not hold: {reason}"),
+        "keep the server's answer as evidence; do not rely on it",
+    )
 }
-

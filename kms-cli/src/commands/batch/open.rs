@@ -65,7 +65,11 @@ impl Open {
         let manifest = package.manifest.manifest();
         if encryption.public().id() != manifest.encryption_key {
             return Err(Failure::input(
-                format!("the records are encrypted for key {}, this is {}", manifest.encryption_key, encryption.public().id()),
+                format!(
+                    "the records are encrypted for key {}, this is {}",
+                    manifest.encryption_key,
+                    encryption.public().id()
+                ),
                 "give the private key of the encryption certificate you were registered with",
             ));
         }
@@ -83,15 +87,22 @@ impl Open {
         for entry in &manifest.chunks {
             let chunk = package.chunk(entry.index)?;
             let records = card_records::open(chunk.chunk(), &manifest.bureau, &encryption).map_err(|reason| {
-                Failure::not_verified(format!("chunk {}: {reason}", entry.index), "use nothing of this package; tell the instance")
+                Failure::not_verified(
+                    format!("chunk {}: {reason}", entry.index),
+                    "use nothing of this package; tell the instance",
+                )
             })?;
             let cards = chunk.cards();
             for (cards, records) in cards.chunks(CARDS_PER_CALL).zip(records.cards.chunks(CARDS_PER_CALL)) {
                 let items: Vec<RewrapItem> = cards.iter().map(items).collect::<Outcome<Vec<_>>>()?.concat();
-                let wrapped = hsm.rewrap(manifest.kek, &self.personalization_key, &items).map_err(|error| refuse(entry.index, error))?;
+                let wrapped = hsm
+                    .rewrap(manifest.kek, &self.personalization_key, &items)
+                    .map_err(|error| refuse(entry.index, error))?;
                 let mut rest = wrapped.as_slice();
                 for (card, record) in cards.iter().zip(records) {
-                    let (own, after) = rest.split_at_checked(card.slots.len()).ok_or_else(|| Failure::internal("fewer keys than asked for"))?;
+                    let (own, after) = rest
+                        .split_at_checked(card.slots.len())
+                        .ok_or_else(|| Failure::internal("fewer keys than asked for"))?;
                     writer.card(card, record, own)?;
                     rest = after;
                 }
@@ -100,7 +111,10 @@ impl Open {
         }
         bar.finish_and_clear();
         let (csv, dgi) = writer.finish()?;
-        console::field("keys", format!("{} unwrapped, proven and wrapped under {}", manifest.keys, self.personalization_key));
+        console::field(
+            "keys",
+            format!("{} unwrapped, proven and wrapped under {}", manifest.keys, self.personalization_key),
+        );
         console::field("per key", csv.display());
         console::field("per card (DGI)", dgi.display());
         console::say("These files name citizens: keep them where only the personalization machine reads them.");

@@ -79,7 +79,6 @@ impl Folder {
     pub(crate) fn receipt(&self) -> PathBuf {
         self.0.join("receipt.der")
     }
-
 }
 
 /// A package whose every part was verified once; chunks are checked again when they are read.
@@ -136,11 +135,21 @@ impl VerifiedPackage {
         console::field("for bureau", format!("{} number {}", manifest.bureau, manifest.counter));
         console::field("issued by", &manifest.origin);
         console::field("ceremony", manifest.plan);
-        console::field("cards and keys", format!("{} cards, {} keys in {} chunks", manifest.cards, manifest.keys, manifest.chunks.len()));
+        console::field(
+            "cards and keys",
+            format!("{} cards, {} keys in {} chunks", manifest.cards, manifest.keys, manifest.chunks.len()),
+        );
         console::field("profile", format!("{} (SM3 {})", manifest.profile_id, manifest.profile));
         console::field("transport key", format!("{} with check value {}", manifest.kek, manifest.kek_kcv));
         let head = self.manifest.checkpoint();
-        console::field("released", format!("{}, in the key log under a checkpoint of {} entries", time(self.manifest.released_ms()), head.size()));
+        console::field(
+            "released",
+            format!(
+                "{}, in the key log under a checkpoint of {} entries",
+                time(self.manifest.released_ms()),
+                head.size()
+            ),
+        );
         console::field("manifest (SM3)", self.manifest.digest());
     }
 }
@@ -174,13 +183,17 @@ impl Verify {
 fn refuse(invalid: &PackageInvalid) -> Failure {
     Failure::not_verified(
         format!("THE PACKAGE DOES NOT HOLD: {invalid}"),
-        format!("use nothing of this package; remove the {} and pull it again, and tell the instance if it stays bad", invalid.part),
+        format!(
+            "use nothing of this package; remove the {} and pull it again, and tell the instance if it stays bad",
+            invalid.part
+        ),
     )
 }
 
 /// Does the file at `path` parse as a signed manifest?
 pub(crate) fn parse_manifest(path: &Path, bytes: &[u8]) -> Outcome<Manifest> {
-    let signed = Signed::<Manifest>::parse(bytes)
-        .map_err(|reason| Failure::not_verified(format!("{}: {reason}", path.display()), "check that this is the address of a kms-server"))?;
+    let signed = Signed::<Manifest>::parse(bytes).map_err(|reason| {
+        Failure::not_verified(format!("{}: {reason}", path.display()), "check that this is the address of a kms-server")
+    })?;
     Ok(signed.unverified_tbs().clone())
 }

@@ -49,12 +49,19 @@ impl Pull {
         files::write(&folder.manifest(), &signed, Access::Anyone)?;
         let transport_key = client.get_bytes(&format!("{base}/transport-key"), TRANSPORT_KEY_BYTES_MAX)?;
         files::write(&folder.transport_key(), &transport_key, Access::Anyone)?;
-        files::write(&folder.proof(), &client.get_bytes(&format!("{base}/proof"), Inclusion::BYTES_MAX)?, Access::Anyone)?;
+        files::write(
+            &folder.proof(),
+            &client.get_bytes(&format!("{base}/proof"), Inclusion::BYTES_MAX)?,
+            Access::Anyone,
+        )?;
         let profile = client.get_bytes(&format!("/v1/profiles/{}", manifest.profile), POLICY_FILE_BYTES_MAX)?;
         files::write(&folder.profile(), &profile, Access::Anyone)?;
         pull_chunks(&client, &base, &folder, &manifest)?;
         console::field("package", self.out.display());
-        console::field("cards and keys", format!("{} cards, {} keys in {} chunks", manifest.cards, manifest.keys, manifest.chunks.len()));
+        console::field(
+            "cards and keys",
+            format!("{} cards, {} keys in {} chunks", manifest.cards, manifest.keys, manifest.chunks.len()),
+        );
         console::say("Next: kms batch verify, then kms batch open.");
         Ok(())
     }
@@ -78,7 +85,10 @@ fn pull_chunks(client: &Client, base: &str, folder: &Folder, manifest: &Manifest
     for chunk in &manifest.chunks {
         let path = folder.chunk(chunk.index);
         if chunk.bytes > Chunk::BYTES_MAX as u64 {
-            return Err(Failure::not_verified(format!("chunk {} claims {} bytes", chunk.index, chunk.bytes), "tell the instance"));
+            return Err(Failure::not_verified(
+                format!("chunk {} claims {} bytes", chunk.index, chunk.bytes),
+                "tell the instance",
+            ));
         }
         if is_complete(&path, chunk) {
             bar.inc(chunk.bytes);
@@ -154,5 +164,9 @@ fn remove(path: &Path) -> Outcome<()> {
 }
 
 fn interrupted(chunk: u32, reason: &dyn std::fmt::Display) -> Failure {
-    Failure::new(Exit::Unavailable, format!("the download of chunk {chunk} broke off: {reason}"), "repeat the command: it goes on where it ended")
+    Failure::new(
+        Exit::Unavailable,
+        format!("the download of chunk {chunk} broke off: {reason}"),
+        "repeat the command: it goes on where it ended",
+    )
 }

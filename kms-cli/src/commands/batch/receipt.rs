@@ -55,7 +55,8 @@ impl Acknowledge {
             self.sign(&folder)?
         };
         let receipt = signed.unverified_tbs();
-        let batch: BatchView = self.server.connect()?.post_der(&format!("/v1/batches/{}/receipt", receipt.batch), signed.bytes())?;
+        let batch: BatchView =
+            self.server.connect()?.post_der(&format!("/v1/batches/{}/receipt", receipt.batch), signed.bytes())?;
         console::field("receipt (SM3)", signed.digest());
         console::field("accepted", receipt.accepted);
         console::field("spoiled", receipt.spoiled.len());
@@ -72,8 +73,11 @@ impl Acknowledge {
             (Some(spoiled), Some(records)) => spoiled_cards(spoiled, records)?,
             _ => BTreeSet::new(),
         };
-        let count = u32::try_from(spoiled.len()).ok().filter(|count| *count <= manifest.cards && spoiled.len() <= SPOILED_MAX);
-        let count = count.ok_or_else(|| Failure::input(format!("{} spoiled cards of {}", spoiled.len(), manifest.cards), "check the list"))?;
+        let count =
+            u32::try_from(spoiled.len()).ok().filter(|count| *count <= manifest.cards && spoiled.len() <= SPOILED_MAX);
+        let count = count.ok_or_else(|| {
+            Failure::input(format!("{} spoiled cards of {}", spoiled.len(), manifest.cards), "check the list")
+        })?;
         let receipt = Receipt {
             label: Receipt::LABEL.to_owned(),
             origin: manifest.origin.clone(),
@@ -99,11 +103,19 @@ fn spoiled_cards(list: &Path, records: &Path) -> Outcome<BTreeSet<Digest>> {
     let mut wanted: BTreeMap<String, usize> = BTreeMap::new();
     for (number, line) in text.lines().enumerate() {
         if !line.trim().is_empty() && wanted.insert(line.trim().to_owned(), number + 1).is_some() {
-            return Err(Failure::input(format!("{}: line {} repeats a card", list.display(), number + 1), "name each spoiled card once"));
+            return Err(Failure::input(
+                format!("{}: line {} repeats a card", list.display(), number + 1),
+                "name each spoiled card once",
+            ));
         }
     }
     let unreadable = |error: std::io::Error| Failure::io("read", records, &error);
-    let wrong = || Failure::input(format!("{} is not a personalization.csv", records.display()), "give the file that `kms batch open` wrote");
+    let wrong = || {
+        Failure::input(
+            format!("{} is not a personalization.csv", records.display()),
+            "give the file that `kms batch open` wrote",
+        )
+    };
     let mut rows = BufReader::new(std::fs::File::open(records).map_err(unreadable)?).lines();
     if rows.next().transpose().map_err(unreadable)?.as_deref() != Some(CSV_HEADER) {
         return Err(wrong());
@@ -121,5 +133,9 @@ fn spoiled_cards(list: &Path, records: &Path) -> Outcome<BTreeSet<Digest>> {
         return Ok(found);
     }
     let lines = wanted.values().map(|line| format!("line {line}: not a card of this package"));
-    Err(Failure::input(format!("{}: {} cards are not in the package", list.display(), wanted.len()), "name only cards of this package").with_lines(lines))
+    Err(Failure::input(
+        format!("{}: {} cards are not in the package", list.display(), wanted.len()),
+        "name only cards of this package",
+    )
+    .with_lines(lines))
 }

@@ -21,7 +21,8 @@ pub(crate) const CSV_FILE: &str = "personalization.csv";
 /// Lines of cards.
 pub(crate) const DGI_FILE: &str = "personalization.dgi";
 /// First line of the CSV.
-pub(crate) const CSV_HEADER: &str = "batch,card,card_number,card_factor,commitment,key,group,version,personalization_key,wrapped_key,kcv";
+pub(crate) const CSV_HEADER: &str =
+    "batch,card,card_number,card_factor,commitment,key,group,version,personalization_key,wrapped_key,kcv";
 /// EMV CPS: keys.
 const DGI_KEYS: u16 = 0x8000;
 /// EMV CPS: check values of keys.
@@ -46,21 +47,41 @@ struct Pending {
 
 impl Writer {
     /// Begins both files in `folder`.
-    pub(crate) fn create(folder: &Path, manifest: &Manifest, profile: &KeyProfile, personalization_key: &str) -> Outcome<Self> {
+    pub(crate) fn create(
+        folder: &Path,
+        manifest: &Manifest,
+        profile: &KeyProfile,
+        personalization_key: &str,
+    ) -> Outcome<Self> {
         let mut csv = Pending::create(folder.join(CSV_FILE))?;
         let mut dgi = Pending::create(folder.join(DGI_FILE))?;
         csv.line(CSV_HEADER)?;
         let keys: Vec<String> = profile.slots().map(|slot| slot.to_string()).collect();
-        let checked: Vec<String> = profile.slots().filter(|slot| slot.key.package_kcv().is_some()).map(|slot| slot.to_string()).collect();
+        let checked: Vec<String> =
+            profile.slots().filter(|slot| slot.key.package_kcv().is_some()).map(|slot| slot.to_string()).collect();
         dgi.line("# card_number;card_factor;DGI 8000;DGI 9000")?;
-        dgi.line(&format!("# batch {}, keys wrapped (RFC 3394, {WRAPPED_KEY_BYTES} bytes each) under {personalization_key}", manifest.batch))?;
+        dgi.line(&format!(
+            "# batch {}, keys wrapped (RFC 3394, {WRAPPED_KEY_BYTES} bytes each) under {personalization_key}",
+            manifest.batch
+        ))?;
         dgi.line(&format!("# 8000: {}", keys.join(" ")))?;
         dgi.line(&format!("# 9000: {}", checked.join(" ")))?;
-        Ok(Self { csv, dgi, batch: manifest.batch.to_string(), personalization_key: personalization_key.to_owned(), cards: 0 })
+        Ok(Self {
+            csv,
+            dgi,
+            batch: manifest.batch.to_string(),
+            personalization_key: personalization_key.to_owned(),
+            cards: 0,
+        })
     }
 
     /// Adds one card. `wrapped` are its keys under the personalization key, in slot order.
-    pub(crate) fn card(&mut self, card: &CardKeys, record: &CardRecord, wrapped: &[[u8; WRAPPED_KEY_BYTES]]) -> Outcome<()> {
+    pub(crate) fn card(
+        &mut self,
+        card: &CardKeys,
+        record: &CardRecord,
+        wrapped: &[[u8; WRAPPED_KEY_BYTES]],
+    ) -> Outcome<()> {
         let (number, factor) = (&record.number, hex::encode(record.factor.as_bytes()));
         let mut keys = Vec::with_capacity(wrapped.len() * WRAPPED_KEY_BYTES);
         let mut check_values = Vec::new();
@@ -68,7 +89,14 @@ impl Writer {
             let kcv = slot.kcv.map(|kcv| hex::encode(kcv.value())).unwrap_or_default();
             self.csv.line(&format!(
                 "{},{},{number},{factor},{},{},{},{},{},{},{kcv}",
-                self.batch, self.cards, card.commitment, slot.name, slot.group, slot.version, self.personalization_key, hex::encode(blob)
+                self.batch,
+                self.cards,
+                card.commitment,
+                slot.name,
+                slot.group,
+                slot.version,
+                self.personalization_key,
+                hex::encode(blob)
             ))?;
             keys.extend_from_slice(blob);
             check_values.extend(slot.kcv.iter().flat_map(|kcv| kcv.value().to_vec()));

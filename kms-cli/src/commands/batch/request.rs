@@ -47,14 +47,25 @@ impl Request {
             if errors.total() > lines.len() {
                 lines.push(format!("… and {} more", errors.total() - lines.len()));
             }
-            Failure::input(format!("{}: {} bad lines; nothing was sent", self.cards.display(), errors.total()), "correct every line, then request again").with_lines(lines)
+            Failure::input(
+                format!("{}: {} bad lines; nothing was sent", self.cards.display(), errors.total()),
+                "correct every line, then request again",
+            )
+            .with_lines(lines)
         })?;
-        let cards = String::from_utf8(bytes).map_err(|_| Failure::input("the card list is not UTF-8", "save it as UTF-8"))?;
+        let cards =
+            String::from_utf8(bytes).map_err(|_| Failure::input("the card list is not UTF-8", "save it as UTF-8"))?;
         let client = self.server.connect()?;
         let status: StatusView = client.get("/v1/status")?;
         let bureau = match Actor::parse(&status.you).map_err(Failure::internal)? {
             Actor::Bureau(bureau) => bureau,
-            other => return Err(Failure::new(Exit::Input, format!("this key speaks for {other}, not for a bureau"), "use the key of the bureau's signing certificate")),
+            other => {
+                return Err(Failure::new(
+                    Exit::Input,
+                    format!("this key speaks for {other}, not for a bureau"),
+                    "use the key of the bureau's signing certificate",
+                ));
+            }
         };
         let (profile_id, profile) = self.profile(&status)?;
         let salt: [u8; SALT_BYTES] = identity::random()?;
@@ -85,7 +96,9 @@ impl Request {
             return console::json(&batch);
         }
         view::batch(&batch);
-        console::say("The officers of the instance now read and approve the ceremony; watch it with `kms batch status --watch`.");
+        console::say(
+            "The officers of the instance now read and approve the ceremony; watch it with `kms batch status --watch`.",
+        );
         Ok(())
     }
 
@@ -98,7 +111,10 @@ impl Request {
         let known = status.profiles.iter().find(|known| known.id.0.as_str() == self.profile);
         known.map(|known| (known.id.0.clone(), known.digest.0)).ok_or_else(|| {
             let names: Vec<&str> = status.profiles.iter().map(|p| p.id.0.as_str()).collect();
-            Failure::input(format!("the server knows no profile {}", self.profile), format!("it knows: {}", names.join(", ")))
+            Failure::input(
+                format!("the server knows no profile {}", self.profile),
+                format!("it knows: {}", names.join(", ")),
+            )
         })
     }
 }

@@ -123,7 +123,8 @@ impl HandIn {
                 "check the component letter by letter; if it is right, the plan is wrong: reject it",
             ));
         }
-        let question = format!("You, {officer}, hand in your root component (check value {found}) for the plan shown above.");
+        let question =
+            format!("You, {officer}, hand in your root component (check value {found}) for the plan shown above.");
         console::confirm_digest(&plan.digest, self.yes_digest.as_ref(), &question)?;
         let ciphertext = trusted.anchor.component_key.encrypt(component.expose(), &mut SysRng).map_err(no_entropy)?;
         let document = Component {
@@ -134,7 +135,8 @@ impl HandIn {
             ciphertext: OctetString::new(ciphertext).map_err(Failure::internal)?,
         };
         let signed = identity::sign(document, client.key()?)?;
-        let ceremony: CeremonyView = client.post_der(&format!("/v1/ceremonies/{}/components", self.id), signed.bytes())?;
+        let ceremony: CeremonyView =
+            client.post_der(&format!("/v1/ceremonies/{}/components", self.id), signed.bytes())?;
         view::ceremony(&ceremony);
         Ok(())
     }
@@ -146,8 +148,12 @@ fn custodian(plan: &ReadPlan, officer: &PersonId) -> Outcome<Kcv> {
         _ => &[],
     });
     let own = custodians.into_iter().find(|custodian| custodian.person == *officer);
-    own.map(|custodian| custodian.kcv)
-        .ok_or_else(|| Failure::input(format!("{officer} is not a custodian of this plan"), "use the key of a custodian that the plan names"))
+    own.map(|custodian| custodian.kcv).ok_or_else(|| {
+        Failure::input(
+            format!("{officer} is not a custodian of this plan"),
+            "use the key of a custodian that the plan names",
+        )
+    })
 }
 
 fn read_component(path: &Path) -> Outcome<Secret<COMPONENT_BYTES>> {
@@ -164,8 +170,12 @@ fn ask_component(officer: &PersonId) -> Outcome<Secret<COMPONENT_BYTES>> {
 fn decode_component(text: &[u8]) -> Outcome<Secret<COMPONENT_BYTES>> {
     let digits = Zeroizing::new(text.iter().copied().filter(|b| *b != b' ').collect::<Vec<u8>>());
     Secret::try_from_fn(|bytes| {
-        hex::decode_to_slice(&*digits, bytes)
-            .map_err(|_| Failure::input("a component is 32 hexadecimal digits", "write it in groups of four, as it stands on the paper"))
+        hex::decode_to_slice(&*digits, bytes).map_err(|_| {
+            Failure::input(
+                "a component is 32 hexadecimal digits",
+                "write it in groups of four, as it stands on the paper",
+            )
+        })
     })
 }
 

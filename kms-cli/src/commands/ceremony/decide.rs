@@ -1,6 +1,6 @@
 //! `kms ceremony approve`, `reject`, `submit`: online, or carried by hand.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use kms_api::body::CeremonyView;
@@ -52,7 +52,11 @@ impl Decide {
         match (&self.plan, &self.officer, &self.out) {
             (Some(plan), Some(officer), Some(out)) => self.offline(decision, plan, officer, out),
             (None, None, None) => self.online(decision),
-            _ => Err(Failure::new(Exit::Usage, "--plan, --officer and --out belong together", "give all three, or none of them")),
+            _ => Err(Failure::new(
+                Exit::Usage,
+                "--plan, --officer and --out belong together",
+                "give all three, or none of them",
+            )),
         }
     }
 
@@ -63,12 +67,13 @@ impl Decide {
         self.require_signable(&plan, decision)?;
         let officer = officer_id(&client)?;
         let signed = plan.decide(officer, client.key()?, decision, self.yes_digest.as_ref())?;
-        let ceremony: CeremonyView = client.post_der(&format!("/v1/ceremonies/{}/decisions", self.id), signed.bytes())?;
+        let ceremony: CeremonyView =
+            client.post_der(&format!("/v1/ceremonies/{}/decisions", self.id), signed.bytes())?;
         view::ceremony(&ceremony);
         Ok(())
     }
 
-    fn offline(&self, decision: Decision, plan: &PathBuf, officer: &PersonId, out: &PathBuf) -> Outcome<()> {
+    fn offline(&self, decision: Decision, plan: &Path, officer: &PersonId, out: &Path) -> Outcome<()> {
         let plan = ReadPlan::read(plan)?.require(&self.id)?;
         plan.show()?;
         self.require_signable(&plan, decision)?;
@@ -93,7 +98,8 @@ impl SubmitDecision {
     pub(crate) fn run(&self) -> Outcome<()> {
         let signed = files::read_signed::<Approval>(&self.decision)?;
         let plan = signed.unverified_tbs().plan;
-        let ceremony: CeremonyView = self.server.connect()?.post_der(&format!("/v1/ceremonies/{plan}/decisions"), signed.bytes())?;
+        let ceremony: CeremonyView =
+            self.server.connect()?.post_der(&format!("/v1/ceremonies/{plan}/decisions"), signed.bytes())?;
         view::ceremony(&ceremony);
         Ok(())
     }

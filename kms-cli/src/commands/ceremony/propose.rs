@@ -129,23 +129,43 @@ impl Propose {
         Ok(match self {
             Self::CreateRoots { profile, custodian, transferable, common } => {
                 require_transferable(custodian.is_empty() || *transferable)?;
-                let custodians = custodian.iter().map(|(person, kcv)| CustodianDraft { person: Text(person.clone()), kcv: Text(*kcv) });
+                let custodians = custodian
+                    .iter()
+                    .map(|(person, kcv)| CustodianDraft { person: Text(person.clone()), kcv: Text(*kcv) });
                 let custodians = custodians.collect();
-                (Proposal::CreateRoots { profile: Text(profile.clone()), custodians, transferable: *transferable }, common)
+                (
+                    Proposal::CreateRoots { profile: Text(profile.clone()), custodians, transferable: *transferable },
+                    common,
+                )
             }
-            Self::PairProvince { anchor: file, common } => (Proposal::PairProvince { anchor: Base64(anchor::read(file)?.bytes) }, common),
+            Self::PairProvince { anchor: file, common } => {
+                (Proposal::PairProvince { anchor: Base64(anchor::read(file)?.bytes) }, common)
+            }
             Self::DeriveProvince { region, profile, common } => {
                 (Proposal::DeriveProvince { region: Text(region.clone()), profile: Text(profile.clone()) }, common)
             }
-            Self::PairNation { anchor: file, common } => (Proposal::PairNation { anchor: Base64(anchor::read(file)?.bytes) }, common),
+            Self::PairNation { anchor: file, common } => {
+                (Proposal::PairNation { anchor: Base64(anchor::read(file)?.bytes) }, common)
+            }
             Self::ImportMasters { profile, sealed, pulled, transferable, common } => {
                 require_transferable(*transferable)?;
                 let sealed = match (sealed, pulled) {
-                    (Some(file), None) => SealedSource::Bytes(Base64(files::read_signed::<SealedKeys>(file)?.bytes().to_vec())),
+                    (Some(file), None) => {
+                        SealedSource::Bytes(Base64(files::read_signed::<SealedKeys>(file)?.bytes().to_vec()))
+                    }
                     (None, Some(digest)) => SealedSource::Digest(Text(*digest)),
-                    _ => return Err(Failure::new(Exit::Usage, "no sealed set was named", "give --sealed FILE or --pulled HEX")),
+                    _ => {
+                        return Err(Failure::new(
+                            Exit::Usage,
+                            "no sealed set was named",
+                            "give --sealed FILE or --pulled HEX",
+                        ));
+                    }
                 };
-                (Proposal::ImportMasters { sealed, profile: Text(profile.clone()), transferable: *transferable }, common)
+                (
+                    Proposal::ImportMasters { sealed, profile: Text(profile.clone()), transferable: *transferable },
+                    common,
+                )
             }
             Self::RegisterBureau { application, valid_days, common } => {
                 let signed = files::read_signed::<BureauApplication>(application)?;

@@ -59,10 +59,16 @@ impl Trust {
                 Failure::not_verified(format!("the export does not hold: {failure}"), "do nothing; call the auditor")
             })?,
         };
-        console::say(&format!("Key log of {} verified: {} entries, root {}.", report.anchor.origin, report.size, report.root));
+        console::say(&format!(
+            "Key log of {} verified: {} entries, root {}.",
+            report.anchor.origin, report.size, report.root
+        ));
         let (plan, step) = self.open_step(&report.state)?;
         plan.show()?;
-        let question = format!("Authorised, INTENT recorded. As security officer, make this TRUSTED in token {}.", self.token.token);
+        let question = format!(
+            "Authorised, INTENT recorded. As security officer, make this TRUSTED in token {}.",
+            self.token.token
+        );
         console::confirm_digest(&plan.digest, self.yes_digest.as_ref(), &question)?;
         self.act(&step)
     }
@@ -71,7 +77,10 @@ impl Trust {
     fn open_step(&self, state: &State) -> Outcome<(ReadPlan, Step)> {
         let id = PlanId::from_digest(self.id);
         let refuse = |reason: &dyn std::fmt::Display| {
-            Failure::not_verified(format!("plan {id} does not allow this now: {reason}"), "look at `kms ceremony show`; the next step may be `kms ceremony run`")
+            Failure::not_verified(
+                format!("plan {id} does not allow this now: {reason}"),
+                "look at `kms ceremony show`; the next step may be `kms ceremony run`",
+            )
         };
         let ceremony = state.ceremony(id).map_err(|violation| refuse(&violation))?;
         let proof = state.authority(id, now_ms()).map_err(|violation| refuse(&violation))?;
@@ -105,7 +114,10 @@ fn trust_province(officer: &impl SecurityOfficerToken, trust: &TrustProvince) ->
     let signed = Signed::<TrustAnchor>::parse(trust.anchor.as_bytes()).map_err(Failure::internal)?;
     let key = &signed.unverified_tbs().import_key;
     officer.trust_recipient(trust.recipient, &format!("RECIPIENT province {}", trust.region), key)?;
-    console::field("TRUSTED recipient", format!("{} = HSM key {} of province {}", trust.recipient, key.id(), trust.region));
+    console::field(
+        "TRUSTED recipient",
+        format!("{} = HSM key {} of province {}", trust.recipient, key.id(), trust.region),
+    );
     Ok(())
 }
 
@@ -113,7 +125,10 @@ fn trust_bureau(officer: &impl SecurityOfficerToken, trust: &TrustBureau) -> Out
     let signed = Signed::<BureauApplication>::parse(trust.application.as_bytes()).map_err(Failure::internal)?;
     let key = &signed.unverified_tbs().hsm_key;
     officer.trust_recipient(trust.recipient, &format!("RECIPIENT bureau {}", trust.bureau), key)?;
-    console::field("TRUSTED recipient", format!("{} = HSM key {} of bureau {}", trust.recipient, key.id(), trust.bureau));
+    console::field(
+        "TRUSTED recipient",
+        format!("{} = HSM key {} of bureau {}", trust.recipient, key.id(), trust.bureau),
+    );
     let kcv = officer.create_transport_key(trust.kek, &format!("KEK bureau {}", trust.bureau))?;
     console::field("TRUSTED transport key", format!("{} with check value {kcv}", trust.kek));
     Ok(())

@@ -16,9 +16,15 @@ use crate::failure::{Exit, Failure, Outcome};
 pub(super) enum Show {
     /// Everything.
     All,
+    /// Everything but what repeats: long lists, limits, numbers used once.
+    Essence,
     /// The last lines.
     Last(usize),
 }
+
+/// Lines with these labels are left out of [`Show::Essence`].
+const DETAILS: [&str; 9] =
+    ["log when opened", "log may grow by", "policy epoch", "nonce", "valid from", "rule ", "KCV ", "ceremony ", "──"];
 
 /// The teller.
 pub(super) struct Narrator {
@@ -66,9 +72,11 @@ impl Narrator {
         }
     }
 
-    /// Runs `kms` in the folder and answers its standard output. `hsm` names the folder of the tokens.
-    pub(super) fn kms(&mut self, hsm: Option<&str>, args: &[&str], show: Show) -> Outcome<String> {
-        let line = command_line(hsm, args);
+    /// Runs `kms` in the folder and answers its standard output. `line` is split at spaces; `more` is
+    /// not. `hsm` names the folder of the tokens.
+    pub(super) fn kms(&mut self, hsm: Option<&str>, line: &str, more: &[&str], show: Show) -> Outcome<String> {
+        let args: Vec<&str> = line.split(' ').chain(more.iter().copied()).collect();
+        let line = command_line(hsm, &args);
         self.print(&self.bold(&format!("   $ {line}")));
         let mut command = Command::new(&self.kms);
         command.args(args).current_dir(&self.root).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -78,31 +86,21 @@ impl Narrator {
         let output = command.spawn().and_then(|child| child.wait_with_output());
         let output = output.map_err(|error| Failure::io("run", &self.kms, &error))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let lines: Vec<&str> = text.lines().collect();
-        let hidden = match show {
-            Show::All => 0,
-            Show::Last(count) => lines.len().saturating_sub(count),
-        };
-        for (number, text) in lines.iter().enumerate() {
-            if number < hidden {
-                self.record(&format!("     {text}"));
-            } else {
-                self.print(&format!("     {text}"));
-            }
-        }
+        self.show(&text, show);
         if output.status.success() {
             return Ok(text);
         }
         Err(Failure::new(
             Exit::Internal,
             format!("this command ended with {}: {line}", output.status),
-            format!("its message stands above; the servers' logs and transcript.txt are in {}", self.root.display()),
+            format!("its message stands above; servers' logs and transcript.txt are in {}", self.root.display()),
         ))
     }
 
     /// Runs `kms` expecting it to refuse with `exit`.
-    pub(super) fn kms_must_refuse(&mut self, args: &[&str], exit: Exit) -> Outcome<()> {
-        self.print(&self.bold(&format!("   $ {}", command_line(None, args))));
+    pub(super) fn kms_must_refuse(&mut self, line: &str, exit: Exit) -> Outcome<()> {
+        let args: Vec<&str> = line.split(' ').collect();
+        self.print(&self.bold(&format!("   $ {}", command_line(None, &args))));
         let output = Command::new(&self.kms).args(args).current_dir(&self.root).stdin(Stdio::null()).output();
         let output = output.map_err(|error| Failure::io("run", &self.kms, &error))?;
         for text in String::from_utf8_lossy(&output.stderr).lines() {
@@ -111,7 +109,29 @@ impl Narrator {
         if output.status.code() == Some(i32::from(exit as u8)) {
             return Ok(());
         }
-        Err(Failure::not_verified(format!("tampering was not found: the command ended with {}", output.status), "report this: it must never happen"))
+        let what = format!("tampering was not found: the command ended with {}", output.status);
+        Err(Failure::not_verified(what, "report this: it must never happen"))
+    }
+
+    fn show(&mut self, text: &str, show: Show) {
+        let total = text.lines().count();
+        let mut hidden = 0;
+        for (number, line) in text.lines().enumerate() {
+            let shown = match show {
+                Show::All => true,
+                Show::Essence => !is_detail(line),
+                Show::Last(count) => number + count >= total,
+            };
+            if shown {
+                self.print(&format!("     {line}"));
+            } else {
+                self.record(&format!("     {line}"));
+                hidden += 1;
+            }
+        }
+        if hidden > 0 && show == Show::Essence {
+            console::say(&format!("     … {hidden} more lines in transcript.txt"));
+        }
     }
 
     /// Prints and records one line.
@@ -129,6 +149,12 @@ impl Narrator {
     fn bold(&self, text: &str) -> String {
         if self.is_terminal { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
     }
+}
+
+/// Does the line only repeat what stands elsewhere, or matter to nobody who watches?
+fn is_detail(line: &str) -> bool {
+    let line = line.trim_start();
+    line.contains("group/version") || DETAILS.iter().any(|label| line.starts_with(label))
 }
 
 /// As a person would type it in the folder.

@@ -71,8 +71,12 @@ impl Server {
     fn failed(&self, what: &str) -> Failure {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let last: Vec<String> = log.lines().rev().take(10).map(str::to_owned).collect();
-        Failure::new(Exit::Unavailable, format!("the {} server {what}", self.name), format!("read {}", self.log.display()))
-            .with_lines(last.into_iter().rev())
+        Failure::new(
+            Exit::Unavailable,
+            format!("the {} server {what}", self.name),
+            format!("read {}", self.log.display()),
+        )
+        .with_lines(last.into_iter().rev())
     }
 
     fn ask_to_end(&self) {

@@ -1,10 +1,11 @@
 //! One place of the story: an instance with its people, token and server, or the bureau.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kms_core::digest::Digest;
 
 use super::narrator::{Narrator, Show};
+use super::people::Player;
 use super::server::{self, Server};
 use crate::failure::Outcome;
 use crate::files::{self, Access};
@@ -12,16 +13,6 @@ use crate::identity;
 
 /// Vendor map of the software token, inside the folder.
 pub(super) const MAP: &str = "policies/hsm/hsm-sim.toml";
-
-/// A person of the story.
-pub(super) struct Player {
-    /// Id on the roster.
-    pub(super) id: &'static str,
-    /// Name in reports.
-    pub(super) name: &'static str,
-    /// `security` or `audit`.
-    pub(super) role: &'static str,
-}
 
 /// A place with a token.
 pub(super) struct Site {
@@ -52,9 +43,8 @@ impl Site {
         files::make_folder(&folder.join("hsm"), Access::Owner)?;
         secret_file(&folder.join("so-pin"))?;
         secret_file(&folder.join("pin"))?;
-        let (so_pin, pin) = (site.path("so-pin"), site.path("pin"));
-        let args = ["hsm", "init-token", "--module", &site.module, "--label", name, "--so-pin-file", &so_pin, "--pin-file", &pin];
-        narrator.kms(Some(&site.hsm), &args, Show::Last(5))?;
+        let init = format!("hsm init-token --label {name} --so-pin-file {name}/so-pin --pin-file {name}/pin");
+        narrator.kms(Some(&site.hsm), &init, &["--module", &site.module], Show::Last(5))?;
         Ok(site)
     }
 
@@ -71,20 +61,33 @@ impl Site {
 
 impl InstanceSite {
     /// Makes token, configuration and keys of the people.
-    pub(super) fn found(narrator: &mut Narrator, name: &'static str, module: &Path, people: &'static [Player], nation: Option<&str>) -> Outcome<Self> {
+    pub(super) fn found(
+        narrator: &mut Narrator,
+        name: &'static str,
+        module: &Path,
+        people: &'static [Player],
+        nation: Option<&str>,
+    ) -> Outcome<Self> {
         let site = Site::found(narrator, name, module)?;
         let port = server::free_port()?;
         let instance = Self { site, people, url: format!("http://127.0.0.1:{port}"), port };
         let folder = narrator.root().join(name);
         files::write(&folder.join("server.toml"), instance.server_config(nation).as_bytes(), Access::Anyone)?;
-        let mut roster = String::from("# Who founds this instance: each brings the public key that `kms officer keygen` made.\n");
+        let mut roster =
+            String::from("# Who founds this instance: each brings the public key that `kms officer keygen` made.\n");
         for person in people {
             secret_file(&folder.join(format!("{}.password", person.id)))?;
-            let (out, password) = (instance.site.path(&format!("{}.pem", person.id)), instance.site.path(&format!("{}.password", person.id)));
-            narrator.kms(None, &["officer", "keygen", "--id", person.id, "--out", &out, "--password-file", &password], Show::Last(0))?;
+            let keygen = format!(
+                "officer keygen --id {id} --out {name}/{id}.pem --password-file {name}/{id}.password",
+                id = person.id
+            );
+            narrator.kms(None, &keygen, &[], Show::Last(0))?;
             let Player { id, name, role } = person;
-            roster += &format!("\n[[person]]\nid = \"{id}\"\nrole = \"{role}\"\nname = \"{name}\"\npublic_key = \"{id}.pub.pem\"\n");
-            let settings = format!("server = \"{}\"\nkey = \"{id}.pem\"\npassword_file = \"{id}.password\"\n", instance.url);
+            roster += &format!(
+                "\n[[person]]\nid = \"{id}\"\nrole = \"{role}\"\nname = \"{name}\"\npublic_key = \"{id}.pub.pem\"\n"
+            );
+            let settings =
+                format!("server = \"{}\"\nkey = \"{id}.pem\"\npassword_file = \"{id}.password\"\n", instance.url);
             files::write(&folder.join(format!("{id}.toml")), settings.as_bytes(), Access::Owner)?;
         }
         files::write(&folder.join("people.toml"), roster.as_bytes(), Access::Anyone)?;
@@ -95,7 +98,11 @@ impl InstanceSite {
     pub(super) fn start(&self, narrator: &mut Narrator, program: &Path) -> Outcome<Server> {
         let root = narrator.root().to_owned();
         let config = root.join(self.site.path("server.toml"));
-        narrator.print(&format!("   $ HSM_SIM_DIR=$PWD/{} kms-server --config {}", self.site.hsm, self.site.path("server.toml")));
+        narrator.print(&format!(
+            "   $ HSM_SIM_DIR=$PWD/{} kms-server --config {}",
+            self.site.hsm,
+            self.site.path("server.toml")
+        ));
         let server = Server::start(self.site.name, program, &config, &root.join(&self.site.hsm), self.port)?;
         narrator.tell(&format!("The {} server listens on {} (process {}).", self.site.name, self.url, server.id()));
         Ok(server)
@@ -133,13 +140,15 @@ impl InstanceSite {
              {mode}\norigin = \"kms.example/{name}/test/log/1\"\nenvironment = \"test\"\ndata_dir = \"data\"\npolicies_dir = \"../policies\"\n{nation}\n\
              [listen]\naddress = \"127.0.0.1\"\nport = {port}\n\n\
              [hsm]\nmodule = \"{module}\"\nmap = \"hsm-sim\"\ntoken_label = \"{name}\"\npin_file = \"pin\"\n",
-            name = self.site.name, port = self.port, module = self.site.module
+            name = self.site.name,
+            port = self.port,
+            module = self.site.module
         )
     }
 }
 
 /// A random secret in a file of its own: 16 decimal digits, so that it passes as a PIN as well.
-pub(super) fn secret_file(path: &PathBuf) -> Outcome<()> {
+pub(super) fn secret_file(path: &Path) -> Outcome<()> {
     let digits: String = identity::random::<16>()?.iter().map(|byte| char::from(b'0' + byte % 10)).collect();
     let digits = zeroize::Zeroizing::new(digits);
     files::write_new(path, digits.as_bytes(), Access::Owner)

@@ -11,13 +11,13 @@ use crate::failure::{Failure, Outcome};
 use crate::files::{self, Access};
 
 /// What the end of the story shows.
-pub(super) struct Result {
+pub(super) struct Results {
     /// Label and value.
     pub(super) lines: Vec<(&'static str, String)>,
 }
 
 /// Reads the results from the files and writes `summary.json`.
-pub(super) fn write(narrator: &Narrator, stage: &Stage, sealed: &str) -> Outcome<Result> {
+pub(super) fn write(narrator: &Narrator, stage: &Stage, sealed: &str) -> Outcome<Results> {
     let root = narrator.root();
     let signed: Signed<Manifest> = files::read_signed(&root.join("package/manifest.der"))?;
     let manifest = signed.unverified_tbs();
@@ -72,14 +72,24 @@ pub(super) fn write(narrator: &Narrator, stage: &Stage, sealed: &str) -> Outcome
     });
     let text = serde_json::to_vec_pretty(&value).map_err(Failure::internal)?;
     files::write(&root.join("summary.json"), &text, Access::Anyone)?;
-    Ok(Result { lines: lines(manifest, &signed, application, &sealed_keys, sealed) })
+    Ok(Results { lines: lines(manifest, &signed, application, &sealed_keys, sealed) })
 }
 
-fn lines(manifest: &Manifest, signed: &Signed<Manifest>, application: &BureauApplication, sealed_keys: &Signed<SealedKeys>, sealed: &str) -> Vec<(&'static str, String)> {
+fn lines(
+    manifest: &Manifest,
+    signed: &Signed<Manifest>,
+    application: &BureauApplication,
+    sealed_keys: &Signed<SealedKeys>,
+    sealed: &str,
+) -> Vec<(&'static str, String)> {
     let masters = &sealed_keys.unverified_tbs().keys;
-    let first: Vec<String> = masters.iter().take(3).map(|key| format!("{}/{}/{} {}", key.name, key.group, key.version, key.kcv)).collect();
+    let first: Vec<String> =
+        masters.iter().take(3).map(|key| format!("{}/{}/{} {}", key.name, key.group, key.version, key.kcv)).collect();
     vec![
-        ("cards and keys", format!("{} cards, {} keys, in {} chunks", manifest.cards, manifest.keys, manifest.chunks.len())),
+        (
+            "cards and keys",
+            format!("{} cards, {} keys, in {} chunks", manifest.cards, manifest.keys, manifest.chunks.len()),
+        ),
         ("Henan's masters, check values", format!("{} … ({} in all: summary.json)", first.join(", "), masters.len())),
         ("transport key, check value", format!("{} {}", manifest.kek, manifest.kek_kcv)),
         ("bureau's HSM key", application.hsm_key.id().to_string()),
