@@ -1,0 +1,18 @@
+//! Stories from outside: real servers, real commands, the simulator as token, as a user has them.
+//!
+//! One `kms quickstart` makes the scene; every story works on its own copy of it. Guards: what README,
+//! ARCHITECTURE and SECURITY promise holds for the programs, not only for their parts.
+
+mod batches;
+mod cards;
+mod ceremonies;
+mod crash;
+mod database;
+mod documents;
+mod harness;
+mod hsm;
+mod http;
+mod independent;
+mod packages;
+mod production;
+mod requests;
