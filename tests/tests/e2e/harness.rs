@@ -94,7 +94,10 @@ fn base() -> &'static Path {
             "bureau.pem", "--policies", "policies",
         ];
         let run = run(Command::new(program("kms")).args(arguments).current_dir(&work));
-        assert_eq!(run.code, 0, "quickstart: {}{}", run.out, run.err);
+        if run.code != 0 {
+            let log = |site: &str| std::fs::read_to_string(work.join(format!("base/{site}/server.log"))).unwrap_or_default();
+            panic!("quickstart: {}{}\n{}\n{}", run.out, run.err, log("national"), log("henan"));
+        }
         work.join("base")
     })
 }
@@ -301,6 +304,17 @@ impl Server {
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Kills its worker processes, as a fault in a vendor's library would end them.
+    pub(crate) fn kill_workers(&self) {
+        let parent = format!("PPid:\t{}\n", self.pid());
+        for process in std::fs::read_dir("/proc").unwrap().flatten() {
+            let status = std::fs::read_to_string(process.path().join("status")).unwrap_or_default();
+            if status.contains(&parent) {
+                let _ = Command::new("kill").arg("-9").arg(process.file_name()).status();
+            }
+        }
     }
 
     /// What it logged so far.

@@ -65,9 +65,8 @@ fn a_batch_waits_for_its_hsm() {
     let server = scene.start("henan");
     scene.card_list("mine.csv", 0, 3);
     let (batch, plan) = scene.request(&server, "mine.csv");
-    server.kill();
     std::fs::remove_file(&link).unwrap();
-    let server = scene.start("henan");
+    server.kill_workers();
     scene.approve(&server, &plan);
     std::thread::sleep(std::time::Duration::from_secs(2));
     assert_ne!(scene.batch(&server, &batch)["phase"], "released");

@@ -31,8 +31,7 @@ fn a_flipped_bit_is_found_and_the_part_is_named() {
         let whole = std::fs::read(&path).unwrap();
         for at in [0, 1, whole.len() / 3, whole.len() / 2, whole.len() - 1] {
             damage(&path, at);
-            let said = scene.verify("package").refused("THE PACKAGE DOES NOT HOLD").replace("profile.toml:", "profile.toml");
-            assert!(said.contains(part), "{file} byte {at}: {said}");
+            scene.verify("package").refused(part);
             std::fs::write(&path, &whole).unwrap();
         }
         std::fs::remove_file(&path).unwrap();

@@ -41,7 +41,7 @@ fn a_known_bureau_key_is_for_test_instances() {
         module.to_str().unwrap(), "--map", "policies/hsm/hsm-sim.toml", "--token", "bureau", "--pin-file", "bureau/pin",
         "--so-pin-file", "bureau/so-pin", "--bureau-key", "bureau/known-key.pem", "--anchor", "production.der",
     ];
-    scene.kms_at("bureau", &arguments).refused("production");
+    scene.kms_at("bureau", &arguments).refused("PRODUCTION");
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_root_component_from_a_file_is_for_test_instances() {
         "custodians/zhang-wei.component", "--yes-digest", &plan, "--config", "national/zhang-wei.toml", "--server",
         &server.url,
     ];
-    scene.kms(&arguments).refused("production");
+    scene.kms(&arguments).refused("PRODUCTION");
 }
 
 #[test]
