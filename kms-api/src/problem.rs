@@ -159,7 +159,7 @@ impl Code {
                 "hsm-pin",
                 503,
                 "the HSM does not accept its PIN",
-                "check the PIN file and the token's PIN state; the server does not try again by itself",
+                "check the PIN file and the token's PIN state, then restart the server; it does not try again by itself",
             ),
             Self::HsmRefused => (
                 "hsm-refused",

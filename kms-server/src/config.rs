@@ -239,6 +239,12 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_right() {
+        let config = Config::parse(include_str!("../example.toml"), Path::new("/etc/kms")).unwrap();
+        assert_eq!(config.environment, Environment::Production);
+    }
+
+    #[test]
     fn unknown_keys_are_refused() {
         let text = PROVINCE.replace("[listen]", "spare = 1\n[listen]");
         assert!(matches!(Config::parse(&text, Path::new("/")), Err(ConfigError::Syntax(_))));

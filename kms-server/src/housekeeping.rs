@@ -25,6 +25,7 @@ pub(crate) fn start(instance: Arc<Instance>) -> std::io::Result<()> {
         for tick in 0u32.. {
             thread::sleep(TICK);
             let outcome = turn(&instance, tick);
+            instance.remember(outcome.as_ref().err());
             match &outcome {
                 // Once, not every second.
                 Err(fault) if !failing => tracing::warn!(%fault, "housekeeping"),

@@ -5,12 +5,12 @@
 //! processes never share a data folder.
 
 use std::fs::{self, File, TryLockError};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kms_api::problem::Code;
 use kms_core::event::{Event, Started};
 use kms_core::plan::Environment;
-use kms_core::ports::{Hsm, PinState, TokenStatus};
+use kms_core::ports::{Hsm, HsmError, PinState, TokenStatus};
 use kms_core::violation::Violation;
 use thiserror::Error;
 
@@ -48,7 +48,8 @@ pub struct Instance {
     /// Counts requests of unknown callers.
     pub strangers: Strangers,
     /// One ceremony step at a time.
-    pub runner: std::sync::Mutex<()>,
+    pub runner: Mutex<()>,
+    trouble: Mutex<Option<HsmError>>,
     _lock: File,
 }
 
@@ -108,13 +109,17 @@ impl Instance {
             packages,
             engine: EngineStatus::default(),
             strangers: Strangers::default(),
-            runner: std::sync::Mutex::new(()),
+            runner: Mutex::new(()),
+            trouble: Mutex::new(None),
             _lock: lock,
         };
         match instance.confirm() {
             Ok(()) => {}
             Err(Unconfirmed::Mismatch(mismatch)) => return Err(mismatch.into()),
-            Err(Unconfirmed::Fault(fault)) => tracing::warn!(%fault, "started without the HSM; waiting for it"),
+            Err(Unconfirmed::Fault(fault)) => {
+                tracing::warn!(%fault, "started without the HSM; waiting for it");
+                instance.remember(Some(&fault));
+            }
         }
         if let Ok(status) = instance.hsm.status()
             && !instance.accepts(&status)
@@ -129,6 +134,8 @@ impl Instance {
         if self.journal.is_open() {
             return Ok(());
         }
+        // Not with a PIN that one more failure locks: that is for people.
+        self.token()?;
         self.checkpointer.confirm()?;
         let state = self.journal.state();
         if state.identity().is_some() {
@@ -160,6 +167,20 @@ impl Instance {
             return Err(other.into());
         }
         Ok(status)
+    }
+
+    /// What the HSM last failed with, while that lasts: a token can answer and yet refuse its PIN.
+    pub fn trouble(&self) -> Option<HsmError> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps an HSM failure for `/health`; `None` once things work again.
+    pub fn remember(&self, fault: Option<&Fault>) {
+        let error = match fault {
+            Some(Fault::Hsm(error)) => Some(error.clone()),
+            _ => None,
+        };
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
     /// May this token hold the keys of this instance?

@@ -59,9 +59,15 @@ impl Packages {
         fs::create_dir_all(&folder)?;
         sync_folder(&self.staging)?;
         let path = self.staged(batch, chunk, token);
-        let mut file = File::create(&path)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        let written = File::create(&path).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        if let Err(error) = written {
+            // Half a file helps nobody, least of all a full disk; a file left behind is swept at start.
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
         sync_folder(&folder)
     }
 

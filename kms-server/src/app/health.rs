@@ -5,7 +5,7 @@ use kms_api::body::{
 };
 use kms_api::text::Text;
 use kms_core::plan::{Environment, Level};
-use kms_core::ports::{FaultClass, HsmResult, PinState, TokenStatus};
+use kms_core::ports::{FaultClass, HsmError, HsmResult, PinState, TokenStatus};
 
 use crate::instance::{BUILD, Instance};
 use crate::store::backend;
@@ -54,24 +54,24 @@ pub const fn environment_name(environment: Environment) -> &'static str {
 }
 
 fn hsm(instance: &Instance, status: HsmResult<TokenStatus>) -> HsmHealth {
+    let trouble = instance.trouble();
     match status {
         Ok(status) => HsmHealth {
-            state: if !instance.accepts(&status) {
-                HsmState::SoftwareToken
-            } else if matches!(status.user_pin, PinState::Locked | PinState::FinalTry) {
-                HsmState::Pin
-            } else {
-                HsmState::Ok
+            state: match (&trouble, status.user_pin) {
+                _ if !instance.accepts(&status) => HsmState::SoftwareToken,
+                (_, PinState::Locked | PinState::FinalTry) => HsmState::Pin,
+                (Some(error), _) => failed(error),
+                (None, _) => HsmState::Ok,
             },
             serial: Some(status.serial),
             label: Some(status.label),
             model: Some(status.model),
             map: Some(status.map),
             user_pin: Some(pin_name(status.user_pin)),
-            error: None,
+            error: trouble.map(|error| error.to_string()),
         },
         Err(error) => HsmHealth {
-            state: if error.class == FaultClass::Pin { HsmState::Pin } else { HsmState::Unavailable },
+            state: failed(&error),
             serial: None,
             label: None,
             model: None,
@@ -79,6 +79,15 @@ fn hsm(instance: &Instance, status: HsmResult<TokenStatus>) -> HsmHealth {
             user_pin: None,
             error: Some(error.to_string()),
         },
+    }
+}
+
+const fn failed(error: &HsmError) -> HsmState {
+    match error.class {
+        FaultClass::Pin => HsmState::Pin,
+        FaultClass::Refused | FaultClass::Retryable | FaultClass::Indeterminate | FaultClass::Broken => {
+            HsmState::Unavailable
+        }
     }
 }
 

@@ -167,3 +167,53 @@ fn occurrence((batch, chunk, position, commitment, status): Row) -> Result<Occur
         status: Status::from_name(&status)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    fn card(number: u8, factor: u8, replacement: bool) -> IndexedCard {
+        IndexedCard {
+            number_mac: [number; 32],
+            factor_mac: [factor; 32],
+            chunk: 0,
+            position: u32::from(factor),
+            commitment: Digest::of(&[number, factor]),
+            replacement,
+        }
+    }
+
+    const fn batch(number: u8) -> BatchId {
+        BatchId::from_bytes([number; 16])
+    }
+
+    #[test]
+    fn who_was_issued_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("kms.db")).unwrap();
+        store.write(|c| add(c, batch(1), &[card(1, 1, false), card(2, 2, false)])).unwrap();
+        let before = |card| store.read(|c| issued_before(c, &[card])).unwrap().first_key_value().map(|(_, by)| *by);
+        assert_eq!(before(card(3, 3, false)), None, "a new card");
+        assert_eq!(before(card(1, 3, false)), Some(false), "a known number");
+        assert_eq!(before(card(1, 3, true)), None, "a replacement with a new chip");
+        assert_eq!(before(card(1, 1, true)), Some(true), "a replacement in the same chip");
+        let again = store.write(|c| add(c, batch(2), &[card(1, 3, false)]));
+        assert!(matches!(again, Err(StoreError::Duplicate { .. })), "the schema says so too");
+    }
+
+    #[test]
+    fn spoiled_and_cancelled_cards_are_free_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("kms.db")).unwrap();
+        store.write(|c| add(c, batch(1), &[card(1, 1, false), card(2, 2, false)])).unwrap();
+        assert!(store.write(|c| spoil(c, batch(1), &[Digest::of(&[1, 1])])).unwrap());
+        assert!(!store.write(|c| spoil(c, batch(1), &[Digest::of(&[9, 9])])).unwrap(), "not of this batch");
+        store.write(|c| add(c, batch(2), &[card(1, 1, false)])).unwrap();
+        store.write(|c| cancel(c, batch(2))).unwrap();
+        let statuses: Vec<_> =
+            store.read(|c| occurrences(c, &[1; 32])).unwrap().into_iter().map(|found| found.status).collect();
+        assert_eq!(statuses, [Status::Spoiled, Status::Cancelled]);
+        assert!(store.read(|c| issued_before(c, &[card(1, 1, false)])).unwrap().is_empty());
+    }
+}

@@ -103,3 +103,40 @@ pub(super) fn to_i32(number: u32) -> Result<i32, StoreError> {
 pub(super) fn to_u32(number: i32) -> Result<u32, StoreError> {
     u32::try_from(number).map_err(|_| StoreError::Damaged { what: "number" })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    const BATCH: BatchId = BatchId::from_bytes([1; 16]);
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("kms.db")).unwrap();
+        store.write(|c| add(c, BATCH, 0, b"records")).unwrap();
+        (folder, store)
+    }
+
+    #[test]
+    fn tokens_grow_and_a_stale_one_finishes_nothing() {
+        let (_folder, store) = store();
+        let lease = |holder: &str, now_ms| store.write(|c| lease(c, BATCH, 0, holder, now_ms, now_ms + 100)).unwrap();
+        assert_eq!(lease("a", 0), Some(1));
+        assert_eq!(lease("b", 50), None, "another holder's lease still runs");
+        assert_eq!(lease("b", 100), Some(2), "it has run out");
+        assert!(!store.write(|c| finish(c, BATCH, 0, 1, b"late")).unwrap(), "the fence");
+        assert!(store.write(|c| finish(c, BATCH, 0, 2, b"openings")).unwrap());
+        assert_eq!(store.read(|c| openings(c, BATCH, 0)).unwrap().as_deref(), Some(b"openings".as_slice()));
+    }
+
+    #[test]
+    fn records_are_purged_and_openings_stay() {
+        let (_folder, store) = store();
+        store.write(|c| lease(c, BATCH, 0, "a", 0, 1)).unwrap();
+        store.write(|c| finish(c, BATCH, 0, 1, b"openings")).unwrap();
+        store.write(|c| purge_records(c, BATCH)).unwrap();
+        assert_eq!(store.read(|c| records(c, BATCH, 0)).unwrap(), None);
+        assert!(store.read(|c| openings(c, BATCH, 0)).unwrap().is_some());
+    }
+}

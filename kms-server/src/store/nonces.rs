@@ -31,3 +31,22 @@ pub fn remember(
 pub fn forget_expired(connection: &mut Connection, now_s: u64) -> Result<usize, StoreError> {
     Ok(diesel::delete(nonces::table.filter(nonces::expires_s.lt(to_i64(now_s)?))).execute(connection)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    #[test]
+    fn once_per_key_until_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("kms.db")).unwrap();
+        let (key, other) = (Digest::of(b"key"), Digest::of(b"other"));
+        let nonce = Nonce::from_bytes([1; 16]);
+        assert!(store.write(|c| remember(c, &key, &nonce, 100)).unwrap());
+        assert!(!store.write(|c| remember(c, &key, &nonce, 100)).unwrap());
+        assert!(store.write(|c| remember(c, &other, &nonce, 100)).unwrap());
+        assert_eq!(store.write(|c| forget_expired(c, 100)).unwrap(), 0);
+        assert_eq!(store.write(|c| forget_expired(c, 101)).unwrap(), 2);
+    }
+}
