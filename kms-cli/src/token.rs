@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kms_core::ports::{PinState, TokenStatus};
+use kms_core::ports::{FaultClass, HsmError, HsmResult, PinState, TokenStatus};
 use kms_hsm::{HsmConfig, PinSource};
 
 use crate::console;
@@ -68,6 +68,16 @@ pub(crate) fn pin_state(state: PinState) -> &'static str {
         PinState::CountLow => "COUNT LOW: at least one wrong attempt since the last right one",
         PinState::FinalTry => "FINAL TRY: one more wrong attempt locks it",
         PinState::Locked => "LOCKED: only the security officer can reset it",
+    }
+}
+
+/// A failed HSM call; after a PIN error the state of the PIN is told, so that nobody tries blindly.
+pub(crate) fn failed(error: HsmError, status: impl FnOnce() -> HsmResult<TokenStatus>) -> Failure {
+    let is_pin = error.class == FaultClass::Pin;
+    let failure = Failure::from(error);
+    match status() {
+        Ok(status) if is_pin => failure.with_lines([format!("user PIN is now: {}", pin_state(status.user_pin))]),
+        _ => failure,
     }
 }
 

@@ -106,10 +106,11 @@ impl Init {
         let hsm = BureauClient::new(self.token.config(pin)).map_err(|reason| token::bad_map(&reason))?;
         let status = hsm.status()?;
         token::show(&status);
-        let hsm_key = match &known {
-            Some(known) => hsm.install_import_key(&self.import_key, known.expose_scalar())?,
-            None => hsm.create_import_key(&self.import_key)?,
+        let made = match &known {
+            Some(known) => hsm.install_import_key(&self.import_key, known.expose_scalar()),
+            None => hsm.create_import_key(&self.import_key),
         };
+        let hsm_key = made.map_err(|error| token::failed(error, || hsm.status()))?;
         drop(hsm);
         let kcv = self.personalization_key()?;
 

@@ -18,6 +18,7 @@ use crate::client::{Client, ServerOptions};
 use crate::commands::view;
 use crate::console;
 use crate::failure::{Exit, Failure, Outcome};
+use crate::files::{self, Access};
 use crate::plans::ReadPlan;
 
 /// Ceremonies: propose, show, approve, run
@@ -68,6 +69,9 @@ pub(crate) struct Show {
     file: Option<PathBuf>,
     #[command(flatten)]
     server: ServerOptions,
+    /// Save the plan, to be carried to officers who sign offline
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    out: Option<PathBuf>,
     /// JSON for machines: the ceremony's state as the server tells it
     #[arg(long, conflicts_with = "file")]
     json: bool,
@@ -127,7 +131,11 @@ impl Show {
         if self.json {
             return console::json(&ceremony);
         }
-        fetch_plan(&client, id)?.show()?;
+        let plan = fetch_plan(&client, id)?;
+        if let Some(out) = &self.out {
+            files::write_new(out, &plan.bytes, Access::Anyone)?;
+        }
+        plan.show()?;
         console::say("── its state, as the server tells it ──");
         view::ceremony(&ceremony);
         Ok(())

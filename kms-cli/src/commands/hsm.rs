@@ -96,12 +96,7 @@ impl Status {
                 console::say("The PIN is right.");
                 Ok(())
             }
-            Err(error) => {
-                if let Ok(status) = client.status() {
-                    console::field("user PIN is now", token::pin_state(status.user_pin));
-                }
-                Err(error.into())
-            }
+            Err(error) => Err(token::failed(error, || client.status())),
         }
     }
 }

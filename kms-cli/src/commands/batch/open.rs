@@ -78,7 +78,8 @@ impl Open {
         token::show(&hsm.status()?);
         let sealed = package.manifest.transport_key();
         let sealed = SealedMaster { ciphertext: sealed.ciphertext.as_bytes().to_vec(), kcv: sealed.kcv };
-        hsm.open_transport_key(&self.import_key, manifest.kek, &sealed)?;
+        hsm.open_transport_key(&self.import_key, manifest.kek, &sealed)
+            .map_err(|error| token::failed(error, || hsm.status()))?;
         console::field("transport key", format!("{} is in the token; its check value is right", manifest.kek));
 
         files::make_folder(&self.out, Access::Owner)?;

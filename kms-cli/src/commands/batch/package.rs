@@ -96,9 +96,9 @@ impl VerifiedPackage {
         let manifest = VerifiedManifest::check(
             &anchor.anchor,
             None,
-            &files::read(&folder.manifest(), MANIFEST_BYTES_MAX)?,
-            &files::read(&folder.proof(), Inclusion::BYTES_MAX)?,
-            &files::read(&folder.transport_key(), TRANSPORT_KEY_BYTES_MAX)?,
+            &read_part(&folder.manifest(), MANIFEST_BYTES_MAX)?,
+            &read_part(&folder.proof(), Inclusion::BYTES_MAX)?,
+            &read_part(&folder.transport_key(), TRANSPORT_KEY_BYTES_MAX)?,
         )
         .map_err(|invalid| refuse(&invalid))?;
         let profile = policy::read_profile(&folder.profile())?;
@@ -122,7 +122,7 @@ impl VerifiedPackage {
 
     /// Reads and checks one chunk: digest, binding of every card, slots of the profile.
     pub(crate) fn chunk(&self, index: u32) -> Outcome<VerifiedChunk> {
-        let bytes = files::read(&self.folder.chunk(index), Chunk::BYTES_MAX)?;
+        let bytes = read_part(&self.folder.chunk(index), Chunk::BYTES_MAX)?;
         let chunk = self.manifest.check_chunk(index, &bytes).map_err(|invalid| refuse(&invalid))?;
         chunk.check_slots(&self.profile).map_err(|invalid| refuse(&invalid))?;
         Ok(chunk)
@@ -180,11 +180,23 @@ impl Verify {
     }
 }
 
+/// A part that is not there makes the package as bad as one that was changed.
+fn read_part(path: &Path, limit: usize) -> Outcome<Vec<u8>> {
+    if path.exists() {
+        return files::read(path, limit);
+    }
+    let name = path.file_name().unwrap_or_default().display();
+    Err(Failure::not_verified(
+        format!("THE PACKAGE DOES NOT HOLD: {name} is missing"),
+        "pull the package again into the same folder",
+    ))
+}
+
 fn refuse(invalid: &PackageInvalid) -> Failure {
     Failure::not_verified(
         format!("THE PACKAGE DOES NOT HOLD: {invalid}"),
         format!(
-            "use nothing of this package; remove the {} and pull it again, and tell the instance if it stays bad",
+            "use nothing of this package; remove its {} and pull again, and tell the instance if it stays bad",
             invalid.part
         ),
     )

@@ -134,7 +134,7 @@ fn spoiled_cards(list: &Path, records: &Path) -> Outcome<BTreeSet<Digest>> {
     }
     let lines = wanted.values().map(|line| format!("line {line}: not a card of this package"));
     Err(Failure::input(
-        format!("{}: {} cards are not in the package", list.display(), wanted.len()),
+        format!("{}: not in the package: {} cards", list.display(), wanted.len()),
         "name only cards of this package",
     )
     .with_lines(lines))

@@ -130,7 +130,7 @@ impl Narrator {
             }
         }
         if hidden > 0 && show == Show::Essence {
-            console::say(&format!("     … {hidden} more lines in transcript.txt"));
+            console::say(&format!("     … and {hidden} more in transcript.txt"));
         }
     }
 
