@@ -54,8 +54,10 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Outcome<()> {
 
 /// Prints a failure: what, findings, what to do.
 pub(crate) fn failure(failure: &Failure) {
-    note(&format!("error: {}", failure.what));
-    for line in &failure.lines {
+    let mut what = failure.what.lines();
+    note(&format!("error: {}", what.next().unwrap_or_default()));
+    // Parsers point at a place with several lines.
+    for line in what.chain(failure.lines.iter().flat_map(|line| line.lines())) {
         note(&format!("  {line}"));
     }
     note(&format!("what to do: {}", failure.next));
@@ -131,14 +133,14 @@ pub(crate) fn progress(total: u64, what: &str) -> ProgressBar {
     bar
 }
 
-/// Text without anything that could move a cursor or reorder what is read.
+/// Text without anything that could move a cursor, begin a line or reorder what is read.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if is_harmless(c) { c } else { '\u{FFFD}' }).collect()
 }
 
 fn is_harmless(c: char) -> bool {
     let reorders = matches!(c, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
-    c == '\n' || !(c.is_control() || reorders)
+    !(c.is_control() || reorders)
 }
 
 /// Prints text that this program made itself and may have set in bold.
@@ -166,7 +168,7 @@ mod tests {
     #[test]
     fn escape_sequences_are_defused() {
         assert_eq!(printable("a\u{1b}[2Jb\u{202E}c"), "a\u{FFFD}[2Jb\u{FFFD}c");
-        assert_eq!(printable("一行\n二行"), "一行\n二行");
+        assert_eq!(printable("company\n  environment  test"), "company\u{FFFD}  environment  test");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! table of exit codes. Guards: prompts live in [`console`] only; every failure is printed with what
 //! to do next.
 
+#![forbid(unsafe_code)]
+
 mod certificates;
 mod client;
 mod commands;

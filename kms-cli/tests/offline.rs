@@ -1,5 +1,7 @@
 //! What `kms` does without a server or an HSM: keys, policy files, plans, refusals and exit codes.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
