@@ -66,8 +66,20 @@ pub(crate) struct Server {
     log: PathBuf,
 }
 
+/// The folder of this run; it stays until the next one, to be looked at.
 fn work() -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("e2e")
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("e2e-{}", std::process::id()))
+}
+
+/// Removes what earlier runs left, but nothing of a run beside this one.
+fn sweep() {
+    for entry in std::fs::read_dir(env!("CARGO_TARGET_TMPDIR")).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let gone = name.strip_prefix("e2e-").is_some_and(|pid| !Path::new("/proc").join(pid).exists());
+        if gone {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Made once for all stories.
@@ -75,9 +87,7 @@ fn base() -> &'static Path {
     static BASE: OnceLock<PathBuf> = OnceLock::new();
     BASE.get_or_init(|| {
         let work = work();
-        if work.exists() {
-            std::fs::remove_dir_all(&work).unwrap();
-        }
+        sweep();
         std::fs::create_dir_all(&work).unwrap();
         let policies = work.join("policies");
         copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies"), &policies);

@@ -9,6 +9,7 @@ mod ceremonies;
 mod crash;
 mod database;
 mod documents;
+mod handover;
 mod harness;
 mod hsm;
 mod http;
