@@ -1,7 +1,7 @@
 //! Use cases: load → decide → record → act → record. The only place with order.
 //!
 //! Synchronous; no HTTP and no rows here. Every use case is told who asks and hands back a body of the
-//! API or a [`Fault`](crate::fault::Fault).
+//! API or a [`Fault`].
 
 pub mod audit;
 pub mod batch_submit;

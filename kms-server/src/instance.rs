@@ -7,13 +7,15 @@
 use std::fs::{self, File, TryLockError};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use kms_api::body::HsmState;
 use kms_api::problem::Code;
 use kms_core::event::{Event, Started};
 use kms_core::plan::Environment;
-use kms_core::ports::{Hsm, HsmError, PinState, TokenStatus};
+use kms_core::ports::{Hsm, PinState, TokenStatus};
 use kms_core::violation::Violation;
 use thiserror::Error;
 
+use crate::app::health;
 use crate::checkpointer::{Checkpointer, HeadMismatch, Unconfirmed};
 use crate::config::Config;
 use crate::engine::EngineStatus;
@@ -49,7 +51,7 @@ pub struct Instance {
     pub strangers: Strangers,
     /// One ceremony step at a time.
     pub runner: Mutex<()>,
-    trouble: Mutex<Option<HsmError>>,
+    trouble: Mutex<Option<(HsmState, String)>>,
     _lock: File,
 }
 
@@ -169,18 +171,16 @@ impl Instance {
         Ok(status)
     }
 
-    /// What the HSM last failed with, while that lasts: a token can answer and yet refuse its PIN.
-    pub fn trouble(&self) -> Option<HsmError> {
+    /// Why the HSM is of no use at the moment, while that lasts: a token can answer and yet refuse its
+    /// PIN, or be another one.
+    pub fn trouble(&self) -> Option<(HsmState, String)> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps an HSM failure for `/health`; `None` once things work again.
+    /// Keeps a failure of the HSM for `/health`; `None` once things work again.
     pub fn remember(&self, fault: Option<&Fault>) {
-        let error = match fault {
-            Some(Fault::Hsm(error)) => Some(error.clone()),
-            _ => None,
-        };
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = error;
+        let trouble = fault.and_then(|fault| Some((health::hsm_state(fault)?, fault.to_string())));
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     /// May this token hold the keys of this instance?

@@ -3,10 +3,13 @@
 use kms_api::body::{
     DatabaseHealth, EngineHealth, EngineState, Health, HsmHealth, HsmState, LogHealth, Overall, PinStateName,
 };
+use kms_api::problem::Code;
 use kms_api::text::Text;
 use kms_core::plan::{Environment, Level};
-use kms_core::ports::{FaultClass, HsmError, HsmResult, PinState, TokenStatus};
+use kms_core::ports::{FaultClass, HsmResult, PinState, TokenStatus};
+use kms_core::violation::Violation;
 
+use crate::fault::Fault;
 use crate::instance::{BUILD, Instance};
 use crate::store::backend;
 
@@ -60,7 +63,7 @@ fn hsm(instance: &Instance, status: HsmResult<TokenStatus>) -> HsmHealth {
             state: match (&trouble, status.user_pin) {
                 _ if !instance.accepts(&status) => HsmState::SoftwareToken,
                 (_, PinState::Locked | PinState::FinalTry) => HsmState::Pin,
-                (Some(error), _) => failed(error),
+                (Some((state, _)), _) => *state,
                 (None, _) => HsmState::Ok,
             },
             serial: Some(status.serial),
@@ -68,10 +71,10 @@ fn hsm(instance: &Instance, status: HsmResult<TokenStatus>) -> HsmHealth {
             model: Some(status.model),
             map: Some(status.map),
             user_pin: Some(pin_name(status.user_pin)),
-            error: trouble.map(|error| error.to_string()),
+            error: trouble.map(|(_, error)| error),
         },
         Err(error) => HsmHealth {
-            state: failed(&error),
+            state: class_state(error.class),
             serial: None,
             label: None,
             model: None,
@@ -82,8 +85,19 @@ fn hsm(instance: &Instance, status: HsmResult<TokenStatus>) -> HsmHealth {
     }
 }
 
-const fn failed(error: &HsmError) -> HsmState {
-    match error.class {
+/// What a fault says of the HSM, if it is about the HSM.
+pub fn hsm_state(fault: &Fault) -> Option<HsmState> {
+    match fault {
+        Fault::Hsm(error) => Some(class_state(error.class)),
+        Fault::Problem(problem) if problem.code() == Code::HsmPin.name() => Some(HsmState::Pin),
+        Fault::Problem(problem) if problem.code() == Code::SoftwareToken.name() => Some(HsmState::SoftwareToken),
+        Fault::Violation(Violation::OtherHsm { .. }) => Some(HsmState::Unavailable),
+        Fault::Violation(_) | Fault::Problem(_) | Fault::Store(_) | Fault::File(_) | Fault::Encoding(_) => None,
+    }
+}
+
+const fn class_state(class: FaultClass) -> HsmState {
+    match class {
         FaultClass::Pin => HsmState::Pin,
         FaultClass::Refused | FaultClass::Retryable | FaultClass::Indeterminate | FaultClass::Broken => {
             HsmState::Unavailable
