@@ -1,12 +1,16 @@
 //! Who is asking: found by the key that signed the request.
 
+use kms_api::signing::Parameters;
 use kms_core::digest::Digest;
 use kms_core::id::{Actor, BureauId, PersonId, RegionCode};
 use kms_core::plan::Role;
 use kms_core::sm2::PublicKey;
 use kms_core::state::State;
 
+use crate::fault::Fault;
+use crate::instance::Instance;
 use crate::journal::Act;
+use crate::store::nonces;
 
 /// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,4 +71,10 @@ impl Caller {
     pub fn act(&self, events: Vec<kms_core::event::Event>) -> Act {
         Act::by(self.actor(), self.role(), events)
     }
+}
+
+/// Remembers the nonce of a verified request; `false` if its key has used it before.
+pub fn use_up_nonce(instance: &Instance, parameters: &Parameters) -> Result<bool, Fault> {
+    let Parameters { key_id, nonce, expires_s, .. } = parameters;
+    instance.store.write(|connection| nonces::remember(connection, key_id, nonce, *expires_s).map_err(Fault::from))
 }

@@ -18,10 +18,8 @@ use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome};
 use rocket::{Request, tokio};
 
-use crate::app::caller::Caller;
-use crate::fault::Fault;
+use crate::app::caller::{self, Caller};
 use crate::instance::Instance;
-use crate::store::nonces;
 
 /// Whom a handler admits, and what it then knows of them.
 pub(super) trait Access: Send + Sync + 'static {
@@ -40,7 +38,6 @@ macro_rules! access {
             fn admit(caller: &Caller) -> Option<$identity> {
                 match caller {
                     $($pattern => Some($value),)+
-                    #[allow(unreachable_patterns, reason = "some access types name every caller")]
                     _ => None,
                 }
             }
@@ -60,10 +57,16 @@ access!(
     /// A security officer or an auditor.
     Reader, (), Caller::Person { role: Role::Security | Role::Audit, .. } => ()
 );
-access!(
-    /// Everyone whose key is known.
-    Known, (), _ => ()
-);
+/// Everyone whose key is known.
+pub(super) struct Known;
+
+impl Access for Known {
+    type Identity = ();
+    fn admit(_: &Caller) -> Option<()> {
+        Some(())
+    }
+}
+
 access!(
     /// Everyone but system administrators.
     Partner, (),
@@ -241,11 +244,7 @@ impl Gate {
         let Self { instance, operation, caller, verified, .. } = self;
         let identity = A::admit(&caller);
         let passed = tokio::task::spawn_blocking(move || {
-            let parameters = verified.parameters();
-            let fresh = instance.store.write(|connection| {
-                nonces::remember(connection, &parameters.key_id, &parameters.nonce, parameters.expires_s)
-                    .map_err(Fault::from)
-            });
+            let fresh = caller::use_up_nonce(&instance, verified.parameters());
             match fresh {
                 Ok(true) => {}
                 Ok(false) => {
