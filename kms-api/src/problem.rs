@@ -165,7 +165,7 @@ impl Code {
                 "hsm-refused",
                 502,
                 "the HSM refused the operation",
-                "run `kms hsm doctor` against the token and its map",
+                "compare token, vendor map and plan; `kms hsm status` shows the token",
             ),
             Self::HsmUnavailable => (
                 "hsm-unavailable",

@@ -63,8 +63,8 @@ async fn plan(plan: &str, reader: Authorised<Reader>, instance: &Server) -> Answ
 async fn decide(plan: &str, body: Body<Officer>, instance: &Server) -> Answer {
     let (plan, (officer, body)) = (plan.to_owned(), body.into_parts());
     let about = about_plan("POST /v1/ceremonies/{plan}/decisions", &plan);
-    run(instance, officer.caller(), about, move |instance, caller| {
-        Answer::json(&ceremonies::decide(instance, caller, plan_id(&plan)?, &body)?)
+    run(instance, officer.caller(), about, move |instance, _| {
+        Answer::json(&ceremonies::decide(instance, plan_id(&plan)?, &body)?)
     })
     .await
 }
