@@ -29,8 +29,13 @@ use crate::sample::{anchor, bureau, digest, object, octets, origin, profile, sig
 
 const CARDS: u32 = 7;
 const CHUNK_CARDS: u32 = 4;
-const SLOTS: [(&str, u8, bool); 5] =
-    [("IRK_DDF1", 1, true), ("IRK_DDF1", 2, true), ("STK_DF01", 1, false), ("RK1_DF01", 1, true), ("RK1_DF01", 2, true)];
+const SLOTS: [(&str, u8, bool); 5] = [
+    ("IRK_DDF1", 1, true),
+    ("IRK_DDF1", 2, true),
+    ("STK_DF01", 1, false),
+    ("RK1_DF01", 1, true),
+    ("RK1_DF01", 2, true),
+];
 /// The same slots in the form of a profile file, as far as the decoder looks.
 const PROFILE: &str = r#"
 id = "resident-health-card"
@@ -103,7 +108,7 @@ fn card_key(name: &str, group: u8, factor: &[u8; 8]) -> [u8; 16] {
 }
 
 fn factor(card: u32) -> [u8; 8] {
-    (0x8000_0000_0000_0000 | u64::from(card) * 0x0001_0203_0405).to_be_bytes()
+    (0x8000_0000_0000_0000 + u64::from(card) * 0x0001_0203_0405).to_be_bytes()
 }
 
 fn record(card: u32) -> CardRecord {
@@ -141,8 +146,7 @@ fn chunk(index: u32, count: u32, kek: &[u8; 16], encryption: &PublicKey, batch: 
     if *fault == Fault::RecordOfAnotherCard {
         records.swap(0, 1);
     }
-    let context =
-        RecordsContext { label: RecordsContext::LABEL.to_owned(), batch, bureau: bureau(), index, count };
+    let context = RecordsContext { label: RecordsContext::LABEL.to_owned(), batch, bureau: bureau(), index, count };
     let plain = encoding::encode(&Records { label: Records::LABEL.to_owned(), cards: records }).unwrap();
     let (key, nonce) = ([0x77; 16], [u8::try_from(index).unwrap() + 1; 12]);
     let cipher = AesGcm::<Sm4, U12>::new(&key.into());

@@ -3,6 +3,13 @@
 //! Not a whole system: that is the story `independent` of the end-to-end tests. Guards: docs/formats.md,
 //! which the decoder was written from, says what the code writes, for every type and alternative.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it must be; the lints' exception covers test functions only"
+)]
+
 mod bundle;
 mod sample;
 

@@ -71,7 +71,7 @@ pub(crate) fn write_all(folder: &Path) -> usize {
     let key = SecretKey::generate(&mut SysRng).unwrap();
     let mut files = Vec::new();
     for (number, step) in steps(&key).into_iter().enumerate() {
-        files.push((format!("plan.{number}"), encoding::encode(&plan(step, number % 2 == 0)).unwrap()));
+        files.push((format!("plan.{number}"), encoding::encode(&plan(step, number.is_multiple_of(2))).unwrap()));
     }
     for (number, event) in events(&key).into_iter().enumerate() {
         files.push((format!("log_entry.{number}"), encoding::encode(&entry(event, number)).unwrap()));
@@ -191,7 +191,7 @@ fn steps(key: &SecretKey) -> Vec<Step> {
 }
 
 fn entry(event: Event, number: usize) -> LogEntry {
-    let person = number % 2 == 0;
+    let person = number.is_multiple_of(2);
     LogEntry {
         label: LogEntry::LABEL.to_owned(),
         index: number as u64 * 100,
@@ -256,7 +256,10 @@ fn events(key: &SecretKey) -> Vec<Event> {
         Event::BatchCancelled(BatchCancelled { batch: batch() }),
         Event::HandOverConfirmed(HandOverConfirmed { plan, receipt: digest(1) }),
     ];
-    events.extend([Closing::Done, Closing::Rejected, Closing::Aborted, Closing::Expired].map(|closing| Event::Closed(Closed { plan, closing })));
+    events.extend(
+        [Closing::Done, Closing::Rejected, Closing::Aborted, Closing::Expired]
+            .map(|closing| Event::Closed(Closed { plan, closing })),
+    );
     events.extend([None, Some(octets(&[1; 32]))].map(|subject| {
         let (operation, code) = ("POST /v1/batches".to_owned(), "batch-known".to_owned());
         Event::Refused(Refused { operation, code, count: 1, subject })

@@ -60,7 +60,8 @@ fn a_card_gets_keys_once() {
     request(&scene, &server, &format!("{header}{number},{},replacement,\n", card_factor(91))).refused("bad lines");
     let same_chip = format!("{header}{number},{factor},replacement,lost\n");
     request(&scene, &server, &same_chip).refused("card-already-issued");
-    std::fs::write(scene.dir.join("replace.csv"), format!("{header}{number},{},replacement,lost\n", card_factor(91))).unwrap();
+    std::fs::write(scene.dir.join("replace.csv"), format!("{header}{number},{},replacement,lost\n", card_factor(91)))
+        .unwrap();
     scene.issue(&server, "replace.csv", "replacement");
     scene.verify("replacement").good();
     let arguments = ["audit", "prove", "--card", &number, "--anchor", "henan/anchor.der"];
@@ -87,7 +88,14 @@ fn spoiled_cards_may_be_issued_again() {
     scene.open("mine", "records").good();
     std::fs::write(scene.dir.join("spoiled.txt"), format!("{}\n{}\n", numbers[1], numbers[3])).unwrap();
     let arguments = [
-        "batch", "acknowledge", "mine", "--anchor", "henan/anchor.der", "--spoiled", "spoiled.txt", "--records",
+        "batch",
+        "acknowledge",
+        "mine",
+        "--anchor",
+        "henan/anchor.der",
+        "--spoiled",
+        "spoiled.txt",
+        "--records",
         "records/personalization.csv",
     ];
     scene.kms_as(BUREAU, &server, &arguments).good();
@@ -100,7 +108,8 @@ fn spoiled_cards_may_be_issued_again() {
     let audit: serde_json::Value = serde_json::from_str(&scene.audit(&server, "export/spoiled").good()).unwrap();
     let mine = audit["batches"].as_array().unwrap().iter().find(|one| one["batch"] == batch.as_str()).unwrap().clone();
     assert_eq!((mine["accepted"].as_u64(), mine["spoiled"].as_u64()), (Some(2), Some(2)));
-    let proof = scene.kms_as("zhou-min", &server, &["audit", "prove", "--card", &numbers[1], "--anchor", "henan/anchor.der"]);
+    let proof =
+        scene.kms_as("zhou-min", &server, &["audit", "prove", "--card", &numbers[1], "--anchor", "henan/anchor.der"]);
     assert!(proof.good().contains("spoiled"));
 }
 

@@ -12,9 +12,26 @@ use crate::requests::{key_of, signed};
 fn application(scene: &Scene, name: &str) -> String {
     let module = program("libhsm_sim.so");
     let arguments = [
-        "bureau", "init", "--id", name, "--name", "Another Bureau", "--dir", name, "--password-file",
-        "bureau/password", "--module", module.to_str().unwrap(), "--map", "policies/hsm/hsm-sim.toml", "--token",
-        "bureau", "--pin-file", "bureau/pin", "--so-pin-file", "bureau/so-pin",
+        "bureau",
+        "init",
+        "--id",
+        name,
+        "--name",
+        "Another Bureau",
+        "--dir",
+        name,
+        "--password-file",
+        "bureau/password",
+        "--module",
+        module.to_str().unwrap(),
+        "--map",
+        "policies/hsm/hsm-sim.toml",
+        "--token",
+        "bureau",
+        "--pin-file",
+        "bureau/pin",
+        "--so-pin-file",
+        "bureau/so-pin",
     ];
     scene.kms_at("bureau", &arguments).good();
     format!("{name}/application.der")
@@ -23,7 +40,8 @@ fn application(scene: &Scene, name: &str) -> String {
 /// A plan that chen-jie proposed: register that bureau.
 fn proposal(scene: &Scene, server: &Server, bureau: &str) -> String {
     let application = application(scene, bureau);
-    let arguments = ["ceremony", "propose", "register-bureau", "--application", &application, "--valid-days", "30", "--json"];
+    let arguments =
+        ["ceremony", "propose", "register-bureau", "--application", &application, "--valid-days", "30", "--json"];
     let out = scene.kms_as("chen-jie", server, &arguments).good();
     let view: serde_json::Value = serde_json::from_str(&out).unwrap();
     view["plan_id"].as_str().unwrap().to_owned()

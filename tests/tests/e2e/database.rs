@@ -39,7 +39,10 @@ fn a_deleted_or_cut_log_keeps_the_server_down() {
     for (story, statement) in [
         ("database-deleted", "DELETE FROM log_entries WHERE idx = 10"),
         ("database-cut", "DELETE FROM log_entries WHERE idx > 30"),
-        ("database-swapped", "UPDATE log_entries SET der = (SELECT der FROM log_entries WHERE idx = 20) WHERE idx = 21"),
+        (
+            "database-swapped",
+            "UPDATE log_entries SET der = (SELECT der FROM log_entries WHERE idx = 20) WHERE idx = 21",
+        ),
     ] {
         let scene = Scene::new(story);
         scene.sql("henan", statement);
@@ -66,8 +69,15 @@ fn an_old_backup_is_noticed() {
     let log = scene.try_start("henan").err().expect("a rolled-back database is noticed before anything is signed");
     assert!(log.contains("refusing to start"), "{log}");
     // The auditor's own earlier checkpoint shows it as well.
-    let arguments =
-        ["audit", "verify", "export/henan", "--anchor", "henan/anchor.der", "--previous", "export/later/checkpoint.txt"];
+    let arguments = [
+        "audit",
+        "verify",
+        "export/henan",
+        "--anchor",
+        "henan/anchor.der",
+        "--previous",
+        "export/later/checkpoint.txt",
+    ];
     scene.kms(&arguments).refused("rolled back");
 }
 
@@ -77,7 +87,11 @@ fn a_changed_chunk_is_not_served() {
     let server = scene.start("henan");
     scene.card_list("mine.csv", 0, 3);
     let batch = scene.issue(&server, "mine.csv", "mine");
-    let find = std::process::Command::new("find").arg(scene.dir.join("henan/data")).args(["-type", "f", "-size", "+4k"]).output().unwrap();
+    let find = std::process::Command::new("find")
+        .arg(scene.dir.join("henan/data"))
+        .args(["-type", "f", "-size", "+4k"])
+        .output()
+        .unwrap();
     let length = std::fs::metadata(scene.dir.join("mine/chunks/00000.der")).unwrap().len();
     let files = String::from_utf8(find.stdout).unwrap();
     let stored = files.lines().find(|path| std::fs::metadata(path).is_ok_and(|meta| meta.len() == length));
@@ -116,5 +130,7 @@ fn two_servers_do_not_share_a_folder() {
         .unwrap();
     assert!(!log.status.success());
     assert!(String::from_utf8_lossy(&log.stderr).contains("in use"), "{log:?}");
-    wait_until("the first goes on", || crate::http::get(&server.url, "/health").is_ok_and(|answer| answer.status == 200));
+    wait_until("the first goes on", || {
+        crate::http::get(&server.url, "/health").is_ok_and(|answer| answer.status == 200)
+    });
 }

@@ -11,7 +11,8 @@ fn commands(code: &str) -> Vec<(Vec<String>, Vec<String>)> {
     for line in code.lines() {
         for part in line.split("kms ").skip(1) {
             let part = part.split(['#', '|', ';']).next().unwrap_or_default();
-            let plain = |word: &&str| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') && !word.starts_with('-');
+            let plain =
+                |word: &&str| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') && !word.starts_with('-');
             let words: Vec<String> = part.split_whitespace().take_while(plain).map(str::to_owned).collect();
             let options = part.split_whitespace().filter(|word| word.starts_with("--")).map(str::to_owned).collect();
             if !words.is_empty() {
@@ -26,8 +27,10 @@ fn commands(code: &str) -> Vec<(Vec<String>, Vec<String>)> {
 fn named_commands_and_options_exist() {
     let scene = Scene::new("documents");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut pages: Vec<_> =
-        ["README.md", "README.zh-CN.md", "SECURITY.md", "docs/cards-csv.md"].iter().map(|page| root.join(page)).collect();
+    let mut pages: Vec<_> = ["README.md", "README.zh-CN.md", "SECURITY.md", "docs/cards-csv.md"]
+        .iter()
+        .map(|page| root.join(page))
+        .collect();
     pages.extend(std::fs::read_dir(root.join("docs/ceremonies")).unwrap().map(|entry| entry.unwrap().path()));
     let mut seen = BTreeSet::new();
     for page in pages {
@@ -56,6 +59,9 @@ fn check(scene: &Scene, page: &Path, words: &[String], options: &[String]) {
     });
     let help = help.unwrap_or_else(|| panic!("{shown}: no such command"));
     for option in options {
-        assert!(help.contains(&format!("{option} ")) || help.contains(&format!("{option}\n")), "{shown}: no {option}: {help}");
+        assert!(
+            help.contains(&format!("{option} ")) || help.contains(&format!("{option}\n")),
+            "{shown}: no {option}: {help}"
+        );
     }
 }

@@ -48,12 +48,21 @@ fn found(scene: &Scene) -> Server {
     secret(scene, "hebei/so-pin", "so-pin-88\n");
     secret(scene, "hebei/password", "a password\n");
     let token = [
-        "hsm", "init-token", "--module", module.to_str().unwrap(), "--label", "hebei", "--so-pin-file", "hebei/so-pin",
-        "--pin-file", "hebei/pin",
+        "hsm",
+        "init-token",
+        "--module",
+        module.to_str().unwrap(),
+        "--label",
+        "hebei",
+        "--so-pin-file",
+        "hebei/so-pin",
+        "--pin-file",
+        "hebei/pin",
     ];
     scene.kms_at("hebei", &token).good();
     let henan = std::fs::read_to_string(scene.dir.join("henan/server.toml")).unwrap();
-    let mut text: String = henan.lines().filter(|line| !line.starts_with("nation_url")).map(|line| format!("{line}\n")).collect();
+    let mut text: String =
+        henan.lines().filter(|line| !line.starts_with("nation_url")).map(|line| format!("{line}\n")).collect();
     for (from, to) in [("410000", "130000"), ("/henan/", "/hebei/"), ("\"henan\"", "\"hebei\"")] {
         text = text.replace(from, to);
     }
@@ -74,19 +83,60 @@ fn found(scene: &Scene) -> Server {
     for (id, approval) in OFFICERS.iter().zip(&approvals) {
         let key = format!("hebei/{id}.pem");
         let sign = [
-            "genesis", "sign", "--plan", "hebei/genesis.der", "--key", &key, "--password-file", "hebei/password",
-            "--yes-digest", &digest, "--out", approval,
+            "genesis",
+            "sign",
+            "--plan",
+            "hebei/genesis.der",
+            "--key",
+            &key,
+            "--password-file",
+            "hebei/password",
+            "--yes-digest",
+            &digest,
+            "--out",
+            approval,
         ];
         scene.kms(&sign).good();
     }
     let submit = |approvals: &[String]| {
-        let mut all = vec!["genesis", "submit", "--server", &server.url, "--plan", "hebei/genesis.der", "--anchor", "hebei/anchor.der"];
+        let mut all = vec![
+            "genesis",
+            "submit",
+            "--server",
+            &server.url,
+            "--plan",
+            "hebei/genesis.der",
+            "--anchor",
+            "hebei/anchor.der",
+        ];
         approvals.iter().for_each(|approval| all.extend(["--approval", approval]));
         scene.kms(&all)
     };
     submit(&approvals[..2]).refused("founder-missing");
     submit(&approvals).good();
     server
+}
+
+/// Approvals are entries too: a plan that allows one more entry cannot gather two of them.
+#[test]
+fn a_plan_ends_with_its_log_span() {
+    let scene = Scene::new("handover-span");
+    let rules = scene.dir.join("policies/ceremonies.toml");
+    let text = std::fs::read_to_string(&rules).unwrap();
+    let (before, after) = text.split_once("[rules.pair-nation]").unwrap();
+    std::fs::write(&rules, format!("{before}[rules.pair-nation]{}", after.replacen("100_000", "1", 1))).unwrap();
+    let hebei = found(&scene);
+    let at_hebei = |who: &str, arguments: &[&str]| at_hebei(&scene, who, &hebei, arguments);
+    let propose = ["ceremony", "propose", "pair-nation", "--anchor", "national/anchor.der", "--json"];
+    let view: serde_json::Value = serde_json::from_str(&at_hebei("he-ping", &propose).good()).unwrap();
+    let plan = view["plan_id"].as_str().unwrap();
+    at_hebei("wu-di", &["ceremony", "approve", plan, "--yes-digest", plan]).good();
+    let late = at_hebei("xu-jing", &["ceremony", "approve", plan, "--yes-digest", plan]);
+    assert!(late.err.contains("log-span-exceeded") || late.err.contains("ceremony-not-open"), "{late:?}");
+    let shown = || at_hebei("he-ping", &["ceremony", "show", plan, "--json"]).good();
+    crate::harness::wait_until("expired", || shown().contains("\"expired\""));
+    at_hebei("he-ping", &["ceremony", "run", plan]);
+    assert!(shown().contains("\"expired\""));
 }
 
 #[test]
@@ -103,9 +153,25 @@ fn masters_carried_by_hand_reach_the_right_province_only() {
     let pairing = ceremony(&at_nation, national, &["pair-province", "--anchor", "hebei/anchor.der"]);
     let module = program("libhsm_sim.so");
     let trust = [
-        "ceremony", "trust", &pairing, "--anchor", "national/anchor.der", "--module", module.to_str().unwrap(), "--map",
-        "policies/hsm/hsm-sim.toml", "--token", "national", "--so-pin-file", "national/so-pin", "--yes-digest", &pairing,
-        "--config", "national/li-na.toml", "--server", &nation.url,
+        "ceremony",
+        "trust",
+        &pairing,
+        "--anchor",
+        "national/anchor.der",
+        "--module",
+        module.to_str().unwrap(),
+        "--map",
+        "policies/hsm/hsm-sim.toml",
+        "--token",
+        "national",
+        "--so-pin-file",
+        "national/so-pin",
+        "--yes-digest",
+        &pairing,
+        "--config",
+        "national/li-na.toml",
+        "--server",
+        &nation.url,
     ];
     scene.kms_at("national", &trust).good();
     at_nation("zhang-wei", &["ceremony", "run", &pairing]).good();
@@ -134,7 +200,10 @@ fn masters_carried_by_hand_reach_the_right_province_only() {
     let mut again = vec!["ceremony", "propose"];
     again.extend(import("sealed.der"));
     at_hebei("he-ping", &again).refused("master-exists");
-    for (who, by, anchor) in [("he-ping", &at_hebei as &dyn Fn(&str, &[&str]) -> Run, "hebei/anchor.der"), ("zhao-lei", &at_nation, "national/anchor.der")] {
+    for (who, by, anchor) in [
+        ("he-ping", &at_hebei as &dyn Fn(&str, &[&str]) -> Run, "hebei/anchor.der"),
+        ("zhao-lei", &at_nation, "national/anchor.der"),
+    ] {
         let out = format!("export/by-{who}");
         by(who, &["audit", "export", "--out", &out]).good();
         scene.kms(&["audit", "verify", &out, "--anchor", anchor]).good();

@@ -2,10 +2,14 @@
 //!
 //! Guards: a story never touches another's files, and no server outlives its story.
 
+mod server;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+pub(crate) use server::Server;
 
 /// Cards of the scene's own batch.
 pub(crate) const CARDS: usize = 120;
@@ -59,13 +63,6 @@ pub(crate) struct Scene {
     pub(crate) dir: PathBuf,
 }
 
-/// A running server.
-pub(crate) struct Server {
-    child: Child,
-    pub(crate) url: String,
-    log: PathBuf,
-}
-
 /// The folder of this run; it stays until the next one, to be looked at.
 fn work() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("e2e-{}", std::process::id()))
@@ -100,12 +97,22 @@ fn base() -> &'static Path {
         assert!(Command::new("openssl").args(key).current_dir(&work).status().unwrap().success());
         let count = CARDS.to_string();
         let arguments = [
-            "quickstart", "--dir", "base", "--count", &count, "--root-components", "components", "--bureau-key",
-            "bureau.pem", "--policies", "policies",
+            "quickstart",
+            "--dir",
+            "base",
+            "--count",
+            &count,
+            "--root-components",
+            "components",
+            "--bureau-key",
+            "bureau.pem",
+            "--policies",
+            "policies",
         ];
         let run = run(Command::new(program("kms")).args(arguments).current_dir(&work));
         if run.code != 0 {
-            let log = |site: &str| std::fs::read_to_string(work.join(format!("base/{site}/server.log"))).unwrap_or_default();
+            let log =
+                |site: &str| std::fs::read_to_string(work.join(format!("base/{site}/server.log"))).unwrap_or_default();
             panic!("quickstart: {}{}\n{}\n{}", run.out, run.err, log("national"), log("henan"));
         }
         work.join("base")
@@ -174,48 +181,6 @@ impl Scene {
         self.kms(&all)
     }
 
-    /// Starts a server that must come up.
-    pub(crate) fn start(&self, site: &str) -> Server {
-        self.try_start(site).unwrap_or_else(|log| panic!("{site} did not start: {log}"))
-    }
-
-    /// Starts a server; its log if it ends instead.
-    pub(crate) fn try_start(&self, site: &str) -> Result<Server, String> {
-        let folder = self.dir.join(site);
-        let address = folder.join("data/address");
-        let _ = std::fs::remove_file(&address);
-        let log = folder.join("story.log");
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut child = Command::new(program("kms-server"))
-            .args(["--config", folder.join("server.toml").to_str().unwrap()])
-            .env("HSM_SIM_DIR", folder.join("hsm"))
-            .env("KMS_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap();
-        let begin = Instant::now();
-        loop {
-            if child.try_wait().unwrap().is_some() {
-                return Err(std::fs::read_to_string(&log).unwrap());
-            }
-            let known = std::fs::read_to_string(&address).ok().filter(|text| text.ends_with('\n') || text.contains(':'));
-            if let Some(known) = known {
-                let known = known.trim();
-                let url = if known.contains("://") { known.to_owned() } else { format!("http://{known}") };
-                let server = Server { child, url, log };
-                server.await_http();
-                return Ok(server);
-            }
-            if begin.elapsed() > PATIENCE {
-                let _ = child.kill();
-                return Err(format!("no address after {PATIENCE:?}: {}", std::fs::read_to_string(&log).unwrap()));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
     /// Exports and verifies Henan's log; what the audit said.
     pub(crate) fn audit(&self, server: &Server, out: &str) -> Run {
         self.kms_as("zhou-min", server, &["audit", "export", "--out", out]).good();
@@ -241,7 +206,11 @@ impl Scene {
 
     /// Requests a batch; its id and the id of its plan.
     pub(crate) fn request(&self, server: &Server, cards: &str) -> (String, String) {
-        let out = self.kms_as(BUREAU, server, &["batch", "request", "--profile", "resident-health-card", "--cards", cards, "--json"]);
+        let out = self.kms_as(
+            BUREAU,
+            server,
+            &["batch", "request", "--profile", "resident-health-card", "--cards", cards, "--json"],
+        );
         let view: serde_json::Value = serde_json::from_str(&out.good()).unwrap();
         (view["batch"].as_str().unwrap().to_owned(), view["plan_id"].as_str().unwrap().to_owned())
     }
@@ -277,9 +246,25 @@ impl Scene {
     pub(crate) fn open(&self, package: &str, out: &str) -> Run {
         let module = program("libhsm_sim.so");
         let arguments = [
-            "batch", "open", package, "--anchor", "henan/anchor.der", "--module", module.to_str().unwrap(), "--map",
-            "policies/hsm/hsm-sim.toml", "--token", "bureau", "--pin-file", "bureau/pin", "--enc-key",
-            "bureau/keys/encryption.pem", "--enc-password-file", "bureau/password", "--out", out,
+            "batch",
+            "open",
+            package,
+            "--anchor",
+            "henan/anchor.der",
+            "--module",
+            module.to_str().unwrap(),
+            "--map",
+            "policies/hsm/hsm-sim.toml",
+            "--token",
+            "bureau",
+            "--pin-file",
+            "bureau/pin",
+            "--enc-key",
+            "bureau/keys/encryption.pem",
+            "--enc-password-file",
+            "bureau/password",
+            "--out",
+            out,
         ];
         self.kms_at("bureau", &arguments)
     }
@@ -302,50 +287,6 @@ pub(crate) fn card_number(card: usize) -> String {
 /// The factor that goes with it.
 pub(crate) fn card_factor(card: usize) -> String {
     format!("E2E0{:012X}", card + 1)
-}
-
-impl Server {
-    /// Kills it as a power cut would.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Kills its worker processes, as a fault in a vendor's library would end them.
-    pub(crate) fn kill_workers(&self) {
-        let parent = format!("PPid:\t{}\n", self.pid());
-        for process in std::fs::read_dir("/proc").unwrap().flatten() {
-            let status = std::fs::read_to_string(process.path().join("status")).unwrap_or_default();
-            if status.contains(&parent) {
-                let _ = Command::new("kill").arg("-9").arg(process.file_name()).status();
-            }
-        }
-    }
-
-    /// What it logged so far.
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
-    }
-
-    fn await_http(&self) {
-        let begin = Instant::now();
-        while crate::http::get(&self.url, "/health").is_err() {
-            assert!(begin.elapsed() < PATIENCE, "no /health: {}", self.log());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// Waits until something holds.

@@ -8,8 +8,13 @@ use crate::harness::{CARDS, Scene};
 
 fn decode(scene: &Scene, arguments: &[&str]) -> (bool, String) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("independent/decode.py");
-    let done =
-        Command::new("python3").arg("-B").arg(script).args(arguments).current_dir(&scene.dir).output().expect("python3");
+    let done = Command::new("python3")
+        .arg("-B")
+        .arg(script)
+        .args(arguments)
+        .current_dir(&scene.dir)
+        .output()
+        .expect("python3");
     let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     (done.status.success(), text)
 }
@@ -25,14 +30,30 @@ fn every_card_key_is_recomputed_from_the_root_components() {
     let (package, anchor, receipt) = (place("package"), place("trust_anchor"), place("receipt"));
     let components = "custodians/root-components.txt";
     let arguments = [
-        "package", &package, "--anchor", &anchor, "--receipt", &receipt, "--signing-key",
-        "bureau/keys/signing.pub.pem", "--bureau-key", "bureau/known-key.pem", "--encryption-key",
-        "bureau/known-key.pem", "--root-components", components, "--flip", "120",
+        "package",
+        &package,
+        "--anchor",
+        &anchor,
+        "--receipt",
+        &receipt,
+        "--signing-key",
+        "bureau/keys/signing.pub.pem",
+        "--bureau-key",
+        "bureau/known-key.pem",
+        "--encryption-key",
+        "bureau/known-key.pem",
+        "--root-components",
+        components,
+        "--flip",
+        "120",
     ];
     let (good, text) = decode(&scene, &arguments);
     assert!(good, "{text}");
     let all = CARDS * 57;
-    assert!(text.contains(&format!("recomputed from the root components: {all} of {all} card keys are equal")), "{text}");
+    assert!(
+        text.contains(&format!("recomputed from the root components: {all} of {all} card keys are equal")),
+        "{text}"
+    );
     assert!(text.contains("refused, as it must be"), "{text}");
 }
 

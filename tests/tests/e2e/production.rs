@@ -37,9 +37,30 @@ fn a_known_bureau_key_is_for_test_instances() {
     production_anchor(&scene);
     let module = program("libhsm_sim.so");
     let arguments = [
-        "bureau", "init", "--id", "b", "--name", "B", "--dir", "b", "--password-file", "bureau/password", "--module",
-        module.to_str().unwrap(), "--map", "policies/hsm/hsm-sim.toml", "--token", "bureau", "--pin-file", "bureau/pin",
-        "--so-pin-file", "bureau/so-pin", "--bureau-key", "bureau/known-key.pem", "--anchor", "production.der",
+        "bureau",
+        "init",
+        "--id",
+        "b",
+        "--name",
+        "B",
+        "--dir",
+        "b",
+        "--password-file",
+        "bureau/password",
+        "--module",
+        module.to_str().unwrap(),
+        "--map",
+        "policies/hsm/hsm-sim.toml",
+        "--token",
+        "bureau",
+        "--pin-file",
+        "bureau/pin",
+        "--so-pin-file",
+        "bureau/so-pin",
+        "--bureau-key",
+        "bureau/known-key.pem",
+        "--anchor",
+        "production.der",
     ];
     scene.kms_at("bureau", &arguments).refused("PRODUCTION");
 }
@@ -51,8 +72,19 @@ fn a_root_component_from_a_file_is_for_test_instances() {
     let server = scene.start("national");
     let plan = "0".repeat(64);
     let arguments = [
-        "ceremony", "component", "hand-in", &plan, "--anchor", "production.der", "--value-file",
-        "custodians/zhang-wei.component", "--yes-digest", &plan, "--config", "national/zhang-wei.toml", "--server",
+        "ceremony",
+        "component",
+        "hand-in",
+        &plan,
+        "--anchor",
+        "production.der",
+        "--value-file",
+        "custodians/zhang-wei.component",
+        "--yes-digest",
+        &plan,
+        "--config",
+        "national/zhang-wei.toml",
+        "--server",
         &server.url,
     ];
     scene.kms(&arguments).refused("PRODUCTION");
@@ -70,7 +102,8 @@ fn a_production_instance_refuses_the_simulator() {
     match scene.try_start("henan") {
         Err(log) => assert!(log.contains("not accepted for production"), "{log}"),
         Ok(server) => {
-            let draft = ["genesis", "draft", "--people", "henan/people.toml", "--out", "p.der", "--server", &server.url];
+            let draft =
+                ["genesis", "draft", "--people", "henan/people.toml", "--out", "p.der", "--server", &server.url];
             scene.kms(&draft).refused("software-token");
         }
     }

@@ -53,8 +53,10 @@ fn reserved_crates_have_one_owner() {
     for (owner, _, reserved) in MAY_USE {
         for (name, _, _) in MAY_USE.iter().filter(|(name, _, _)| name != owner) {
             let manifest = manifest(name);
-            let used: BTreeSet<_> =
-                ["dependencies", "build-dependencies", "dev-dependencies"].iter().flat_map(|t| names(&manifest, t)).collect();
+            let used: BTreeSet<_> = ["dependencies", "build-dependencies", "dev-dependencies"]
+                .iter()
+                .flat_map(|t| names(&manifest, t))
+                .collect();
             for outside in *reserved {
                 let shared = SHARED.contains(&(name, outside));
                 assert!(shared || !used.contains(*outside), "{name} names {outside}, which only {owner} may name");
@@ -105,7 +107,8 @@ fn server_loads_no_module() {
 /// An auditor's tool that could reach the server would not be an auditor's tool.
 #[test]
 fn audit_is_offline() {
-    let audit = |path: &str| path == "kms-cli/src/commands/audit.rs" || path.starts_with("kms-cli/src/commands/audit/verify");
+    let audit =
+        |path: &str| path == "kms-cli/src/commands/audit.rs" || path.starts_with("kms-cli/src/commands/audit/verify");
     for source in tree::ending(".rs").iter().filter(|s| audit(&s.path)) {
         for word in ["kms_hsm", "crate::client", "TcpStream"] {
             assert!(!source.text.contains(word), "{} names {word}", source.path);

@@ -108,7 +108,8 @@ fn every_label_is_in_the_formats() {
             continue; // made-up cards: nothing that anyone reads back
         }
         let code = source.text.split("#[cfg(test)]").next().unwrap_or_default();
-        for label in code.split('"').skip(1).step_by(2).filter(|text| text.starts_with("KMS-") && text.ends_with("/1")) {
+        for label in code.split('"').skip(1).step_by(2).filter(|text| text.starts_with("KMS-") && text.ends_with("/1"))
+        {
             assert!(formats.contains(label), "{label} ({}) is not in docs/formats.md", source.path);
         }
     }
