@@ -78,9 +78,8 @@ pub fn start(instance: Arc<Instance>) -> std::io::Result<()> {
 }
 
 fn run(instance: &Instance) {
-    let mut swept = false;
     loop {
-        let outcome = if instance.journal.is_open() { turn(instance, &mut swept) } else { Ok(()) };
+        let outcome = if instance.journal.is_open() { turn(instance) } else { Ok(()) };
         match outcome {
             Ok(()) => {
                 instance.engine.set(EngineState::Idle, None);
@@ -101,11 +100,8 @@ fn run(instance: &Instance) {
 }
 
 /// Works on every batch that is authorised now. A fault of one batch does not keep the others waiting.
-fn turn(instance: &Instance, swept: &mut bool) -> Result<(), Fault> {
-    if !*swept {
-        sweep(instance)?;
-        *swept = true;
-    }
+fn turn(instance: &Instance) -> Result<(), Fault> {
+    sweep(instance)?;
     let mut first_fault = None;
     for batch in authorised(&instance.journal.state(), view::now_ms(instance)?) {
         instance.engine.set(EngineState::Working, None);
@@ -146,7 +142,8 @@ fn authorised(state: &State, now_ms: u64) -> Vec<BatchId> {
     open.map(|(id, _)| *id).collect()
 }
 
-/// At start: removes staging files of dead tokens and of batches that are over.
+/// Removes staging files of dead tokens and of batches that are over. Only this thread writes such files,
+/// so none of them is being written now.
 fn sweep(instance: &Instance) -> Result<(), Fault> {
     let state = instance.journal.state();
     for batch in instance.packages.staged_batches()? {

@@ -8,6 +8,7 @@ use kms_core::encoding::EncodingError;
 use kms_core::ports::{FaultClass, HsmError};
 use kms_core::violation::Violation;
 
+use crate::packages::PackageError;
 use crate::store::StoreError;
 
 /// A failed use case.
@@ -113,6 +114,20 @@ impl From<EncodingError> for Fault {
 impl From<std::io::Error> for Fault {
     fn from(error: std::io::Error) -> Self {
         Self::File(error)
+    }
+}
+
+/// A file that differs from its OUTCOME, or is gone, is for people: making it anew would hide that
+/// somebody touched it.
+impl From<PackageError> for Fault {
+    fn from(error: PackageError) -> Self {
+        match error {
+            PackageError::Io(error) => Self::File(error),
+            PackageError::Missing { .. } | PackageError::Changed { .. } => {
+                tracing::error!(%error, "package file touched");
+                Self::new(Code::Internal, error.to_string())
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! processes never share a data folder.
 
 use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kms_api::body::HsmState;
@@ -94,7 +95,8 @@ impl Instance {
     /// Opens everything; the HSM may be away, then [`Self::confirm`] has to succeed later.
     pub fn open(config: Config, hsm: Arc<dyn Hsm>) -> Result<Self, StartError> {
         let policies = Policies::read(&config.policies_dir)?;
-        fs::create_dir_all(&config.data_dir)?;
+        // Card lines and keyed hashes lie in here: for the service alone.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir)?;
         let lock = take_lock(&config)?;
         let packages = Packages::open(&config.data_dir)?;
         let store = Arc::new(Store::open(&config.data_dir.join("kms.db"))?);

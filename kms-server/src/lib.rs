@@ -57,6 +57,11 @@ pub fn build(config: Config, hsm: Arc<dyn Hsm>) -> Result<Rocket<Build>, StartEr
     };
     let address_file = config.address_file();
     let instance = Arc::new(Instance::open(config, hsm)?);
+    // The address of an earlier run would mislead whoever waits for this one.
+    match fs::remove_file(&address_file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
     engine::start(instance.clone())?;
     housekeeping::start(instance.clone())?;
     Ok(rocket::custom(settings)

@@ -6,7 +6,7 @@
 //! SM3 differs from its OUTCOME is never served and never silently made again.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use kms_core::digest::Digest;
@@ -19,9 +19,9 @@ pub struct Packages {
     released: PathBuf,
 }
 
-/// Why a chunk cannot be promoted.
+/// Why a chunk's file is of no use.
 #[derive(Debug, Error)]
-pub enum PromoteError {
+pub enum PackageError {
     /// Neither staged nor promoted.
     #[error("the file of chunk {chunk} is gone")]
     Missing {
@@ -73,13 +73,13 @@ impl Packages {
 
     /// Gives a staged chunk its final name, once its bytes are those of its OUTCOME. Done before: checks
     /// the file again.
-    pub fn promote(&self, batch: BatchId, chunk: u32, token: u64, expected: &Digest) -> Result<(), PromoteError> {
+    pub fn promote(&self, batch: BatchId, chunk: u32, token: u64, expected: &Digest) -> Result<(), PackageError> {
         let target = self.released_file(batch, chunk);
         if let Some(found) = digest_of(&target)? {
             return check(chunk, expected, found);
         }
         let staged = self.staged(batch, chunk, token);
-        let found = digest_of(&staged)?.ok_or(PromoteError::Missing { chunk })?;
+        let found = digest_of(&staged)?.ok_or(PackageError::Missing { chunk })?;
         check(chunk, expected, found)?;
         let folder = self.released.join(batch.to_string());
         fs::create_dir_all(&folder)?;
@@ -117,18 +117,13 @@ impl Packages {
         Ok(names.iter().filter_map(|entry| BatchId::from_hex(&entry.file_name().to_string_lossy()).ok()).collect())
     }
 
-    /// Bytes of a promoted chunk.
-    pub fn length(&self, batch: BatchId, chunk: u32) -> std::io::Result<u64> {
-        Ok(fs::metadata(self.released_file(batch, chunk))?.len())
-    }
-
-    /// Part of a promoted chunk.
-    pub fn read(&self, batch: BatchId, chunk: u32, from: u64, length: u64) -> std::io::Result<Vec<u8>> {
-        let mut file = File::open(self.released_file(batch, chunk))?;
-        file.seek(SeekFrom::Start(from))?;
-        let mut bytes = Vec::new();
-        file.take(length).read_to_end(&mut bytes)?;
-        Ok(bytes)
+    /// The bytes of a promoted chunk, if they are still those of its OUTCOME.
+    pub fn read(&self, batch: BatchId, chunk: u32, expected: &Digest) -> Result<Vec<u8>, PackageError> {
+        match fs::read(self.released_file(batch, chunk)) {
+            Ok(bytes) => check(chunk, expected, Digest::of(&bytes)).map(|()| bytes),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(PackageError::Missing { chunk }),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn staged(&self, batch: BatchId, chunk: u32, token: u64) -> PathBuf {
@@ -140,8 +135,8 @@ impl Packages {
     }
 }
 
-fn check(chunk: u32, expected: &Digest, found: Digest) -> Result<(), PromoteError> {
-    if found == *expected { Ok(()) } else { Err(PromoteError::Changed { chunk, expected: *expected, found }) }
+fn check(chunk: u32, expected: &Digest, found: Digest) -> Result<(), PackageError> {
+    if found == *expected { Ok(()) } else { Err(PackageError::Changed { chunk, expected: *expected, found }) }
 }
 
 fn digest_of(path: &Path) -> std::io::Result<Option<Digest>> {
@@ -174,12 +169,14 @@ mod tests {
         let packages = Packages::open(folder.path()).unwrap();
         packages.stage(BATCH, 0, 3, b"chunk").unwrap();
         let wrong = packages.promote(BATCH, 0, 3, &Digest::of(b"other"));
-        assert!(matches!(wrong, Err(PromoteError::Changed { chunk: 0, .. })));
+        assert!(matches!(wrong, Err(PackageError::Changed { chunk: 0, .. })));
         let right = Digest::of(b"chunk");
         packages.promote(BATCH, 0, 3, &right).unwrap();
         packages.promote(BATCH, 0, 3, &right).unwrap();
-        assert_eq!(packages.read(BATCH, 0, 2, 2).unwrap(), b"un");
-        assert!(matches!(packages.promote(BATCH, 1, 1, &right), Err(PromoteError::Missing { chunk: 1 })));
+        assert_eq!(packages.read(BATCH, 0, &right).unwrap(), b"chunk");
+        let other = packages.read(BATCH, 0, &Digest::of(b"other"));
+        assert!(matches!(other, Err(PackageError::Changed { chunk: 0, .. })));
+        assert!(matches!(packages.promote(BATCH, 1, 1, &right), Err(PackageError::Missing { chunk: 1 })));
     }
 
     #[test]

@@ -85,16 +85,19 @@ pub fn chunk(
 ) -> Result<Part, Fault> {
     released(instance, batch)?;
     let state = instance.journal.state();
-    if chunk >= state.batch(batch)?.chunk_count() {
-        return Err(Fault::new(Code::NotFound, format!("the batch has no chunk {chunk}")));
-    }
-    let total = instance.packages.length(batch, chunk)?;
+    let outcome = state.batch(batch)?.chunks.get(&chunk).and_then(|chunk| chunk.outcome.as_ref());
+    let outcome = outcome.ok_or_else(|| Fault::new(Code::NotFound, format!("the batch has no chunk {chunk}")))?;
+    // The whole file is read and compared even for a part of it: what was changed never leaves.
+    let mut bytes = instance.packages.read(batch, chunk, &outcome.digest)?;
+    let total = bytes.len() as u64;
     let (from, last) = range.unwrap_or((0, None));
     let last = last.unwrap_or(u64::MAX).min(total.saturating_sub(1));
     if from >= total || last < from {
         return Err(Fault::new(Code::RangeInvalid, format!("the chunk has {total} bytes")));
     }
-    let bytes = instance.packages.read(batch, chunk, from, last - from + 1)?;
+    let cut = |position: u64| usize::try_from(position).unwrap_or(usize::MAX);
+    bytes.truncate(cut(last + 1));
+    bytes.drain(..cut(from).min(bytes.len()));
     Ok(Part { bytes, from, total })
 }
 

@@ -16,7 +16,7 @@ use kms_core::package::{
 use kms_core::ports::{ChunkOrder, WrappedKey};
 use kms_core::profile::KeyProfile;
 use kms_core::secret::Secret;
-use kms_core::state::{Batch, Master, State, StepState, step_digest};
+use kms_core::state::{Batch, BatchPhase, Master, State, StepState, step_digest};
 use kms_core::violation::Violation;
 use zeroize::Zeroizing;
 
@@ -98,9 +98,10 @@ pub(super) fn make(instance: &Instance, batch: BatchId, index: u32) -> Result<()
     Ok(())
 }
 
-/// Does the log name the staging file with this token?
+/// Does a batch in production have an OUTCOME that names the staging file with this token?
 pub(super) fn is_named(state: &State, batch: BatchId, chunk: u32, token: u64) -> bool {
-    let chunk = state.batches().get(&batch).and_then(|batch| batch.chunks.get(&chunk));
+    let batch = state.batches().get(&batch).filter(|batch| batch.phase == BatchPhase::Producing);
+    let chunk = batch.and_then(|batch| batch.chunks.get(&chunk));
     chunk.and_then(|chunk| chunk.outcome.as_ref()).is_some_and(|outcome| outcome.token == token)
 }
 

@@ -1,6 +1,5 @@
 //! C and R: from finished chunks to a package that may leave.
 
-use kms_api::problem::Code;
 use kms_core::digest::Digest;
 use kms_core::document::{ChunkEntry, Manifest};
 use kms_core::encoding::Document as _;
@@ -14,7 +13,6 @@ use crate::app::view;
 use crate::fault::Fault;
 use crate::instance::Instance;
 use crate::journal::Act;
-use crate::packages::PromoteError;
 
 /// Releases a batch whose chunks all have their OUTCOME.
 pub(super) fn release(instance: &Instance, id: BatchId) -> Result<(), Fault> {
@@ -24,7 +22,7 @@ pub(super) fn release(instance: &Instance, id: BatchId) -> Result<(), Fault> {
     let checkpoint = instance.checkpointer.cover(state.size().saturating_sub(1))?;
     // R
     for outcome in batch.outcomes() {
-        instance.packages.promote(id, outcome.chunk, outcome.token, &outcome.digest).map_err(alarm)?;
+        instance.packages.promote(id, outcome.chunk, outcome.token, &outcome.digest).map_err(Fault::from)?;
     }
     let keys = state.keys().ok_or(Violation::NotFounded)?;
     let manifest = manifest(instance, &state, batch, checkpoint.note)?;
@@ -85,13 +83,4 @@ fn manifest(instance: &Instance, state: &State, batch: &Batch, checkpoint: Strin
         checkpoint,
         created_ms: view::now_ms(instance)?,
     })
-}
-
-/// A file that differs from its OUTCOME, or is gone, is for people: making it anew would hide that
-/// somebody touched it.
-fn alarm(error: PromoteError) -> Fault {
-    match error {
-        PromoteError::Io(error) => Fault::File(error),
-        other => Fault::new(Code::Internal, other.to_string()),
-    }
 }
