@@ -9,7 +9,7 @@ use kms_core::ports::{FaultClass, HsmError};
 use kms_core::violation::Violation;
 
 use crate::packages::PackageError;
-use crate::store::StoreError;
+use crate::store::{Severity, StoreError};
 
 /// A failed use case.
 #[derive(Debug)]
@@ -63,6 +63,15 @@ impl Fault {
             Self::File(_) => true,
             Self::Problem(problem) => problem.status == Code::HsmUnavailable.status(),
             Self::Violation(_) | Self::Encoding(_) => false,
+        }
+    }
+}
+
+impl Severity for Fault {
+    fn fatal(&self) -> Option<&str> {
+        match self {
+            Self::Store(error) => error.fatal(),
+            Self::Violation(_) | Self::Problem(_) | Self::Hsm(_) | Self::File(_) | Self::Encoding(_) => None,
         }
     }
 }

@@ -28,7 +28,7 @@ use kms_core::plan::Role;
 use kms_core::state::State;
 
 use crate::fault::Fault;
-use crate::store::{Connection, Store, StoreError, backend, log};
+use crate::store::{self, Connection, Store, backend, log};
 
 pub use fold::DamagedLog;
 
@@ -126,10 +126,7 @@ impl Journal {
             return Err(Fault::new(Code::HsmUnavailable, detail));
         }
         let outcome = self.commit_alone(work);
-        if let Err(Fault::Store(StoreError::Fatal { reason })) = &outcome {
-            self.open.store(false, Ordering::SeqCst);
-            crate::stop(&format!("{reason}; stopped so that the next start re-reads and re-hashes the key log"));
-        }
+        store::stop_if_fatal(&outcome);
         outcome
     }
 

@@ -55,3 +55,27 @@ impl Store {
         self.read(|connection| backend::now_ms(connection).map(|_| ())).is_ok()
     }
 }
+
+/// How bad an error is.
+pub trait Severity {
+    /// Why the process must end, if it must.
+    fn fatal(&self) -> Option<&str>;
+}
+
+impl Severity for StoreError {
+    fn fatal(&self) -> Option<&str> {
+        match self {
+            Self::Fatal { reason } => Some(reason),
+            Self::Duplicate { .. } | Self::Damaged { .. } | Self::Unavailable { .. } => None,
+        }
+    }
+}
+
+/// Ends the process if the outcome of a write is uncertain.
+pub fn stop_if_fatal<T, E: Severity>(outcome: &Result<T, E>) {
+    if let Err(error) = outcome
+        && let Some(reason) = error.fatal()
+    {
+        crate::stop(&format!("{reason}; stopped so that the next start re-reads and re-hashes the key log"));
+    }
+}

@@ -47,8 +47,10 @@ pub fn submit(instance: &Instance, caller: &Caller, bureau: &BureauId, body: &Ba
         return Err(Fault::new(Code::NotTheOwner, format!("the request is of {}", request.bureau)));
     }
     let state = instance.journal.state();
-    if state.batches().get(&request.batch).is_some_and(|batch| batch.issue.request == signed.digest()) {
-        return batches::show(instance, request.batch);
+    match state.batches().get(&request.batch) {
+        Some(batch) if batch.issue.request == signed.digest() => return batches::show(instance, request.batch),
+        Some(_) => return Err(Violation::BatchKnown { batch: request.batch }.into()),
+        None => {}
     }
     check_request(instance, &state, request)?;
     let list = check_list(request, body)?;
@@ -71,6 +73,7 @@ pub fn submit(instance: &Instance, caller: &Caller, bureau: &BureauId, body: &Ba
     batches::show(instance, request.batch)
 }
 
+/// What can be known before any HSM work; the fold checks it all again when the plan is opened.
 fn check_request(instance: &Instance, state: &State, request: &BatchRequest) -> Result<(), Fault> {
     let identity = state.identity().ok_or(Violation::NotFounded)?;
     state.require_bureau_valid(&request.bureau, view::now_ms(instance)?)?;
@@ -78,6 +81,9 @@ fn check_request(instance: &Instance, state: &State, request: &BatchRequest) -> 
     let profile = instance.policies.profile(&request.profile).ok_or_else(unknown)?;
     if *profile.id() != request.profile_id {
         return Err(Violation::DocumentMismatch { what: "batch request", field: "profile" }.into());
+    }
+    if !state.masters().contains_key(&request.profile) {
+        return Err(Violation::ProfileWithoutMasters { profile: request.profile }.into());
     }
     if identity.level == Level::National && profile.path().has_province() {
         // A card block under a national master would be a key of no card.

@@ -42,7 +42,7 @@ pub(super) async fn run(
         work(&instance, &caller).unwrap_or_else(|fault| {
             tracing::info!(operation = about.operation, caller = %caller.actor(), %fault, "refused or failed");
             let problem = fault.into_problem();
-            if is_recorded(&problem) {
+            if is_recorded(about.operation, &problem) {
                 let refused = Refused {
                     operation: about.operation.to_owned(),
                     code: problem.code().to_owned(),
@@ -74,8 +74,25 @@ async fn blocking(work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(failed)
 }
 
-/// Refusals are recorded; looking too early, too far or for nothing is none.
-fn is_recorded(problem: &Problem) -> bool {
-    const POLLING: [Code; 4] = [Code::BatchNotReleased, Code::NothingToRun, Code::NotFound, Code::RangeInvalid];
-    (400..500).contains(&problem.status) && POLLING.iter().all(|code| code.name() != problem.code())
+/// Refused commands are recorded, and looking at what is not one's own; looking too early, too far or
+/// for nothing is no refusal.
+fn is_recorded(operation: &str, problem: &Problem) -> bool {
+    const EARLY: [Code; 3] = [Code::BatchNotReleased, Code::NothingToRun, Code::NotFound];
+    let refused = (400..500).contains(&problem.status) && EARLY.iter().all(|code| code.name() != problem.code());
+    refused && (problem.status == Code::RoleForbidden.status() || !operation.starts_with("GET "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_recorded() {
+        let recorded = |operation, code| is_recorded(operation, &Problem::new(code, ""));
+        assert!(recorded("POST /v1/batches", Code::CardAlreadyIssued));
+        assert!(recorded("GET /v1/batches/{batch}", Code::NotTheOwner));
+        assert!(!recorded("GET /v1/batches/{batch}/chunks/{n}", Code::RangeInvalid));
+        assert!(!recorded("POST /v1/ceremonies/{plan}/run", Code::NothingToRun));
+        assert!(!recorded("POST /v1/batches", Code::HsmUnavailable));
+    }
 }
