@@ -4,7 +4,6 @@
 //! body is never longer than its limit.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -12,14 +11,13 @@ use kms_api::problem::Problem;
 use kms_api::signing;
 use kms_core::id::Nonce;
 use kms_core::sm2::SecretKey;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
 use crate::failure::{Exit, Failure, Outcome};
-use crate::files;
 use crate::identity::{self, KeyOptions, now_ms};
+use crate::settings::{ConfigOption, wanted};
 
 /// Longest JSON answer in bytes.
 const JSON_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -27,8 +25,6 @@ const JSON_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time to the first byte of an answer: ceremonies wait for an HSM.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
-/// Read by default when it exists.
-const CONFIG_FILE: &str = "kms.toml";
 
 /// Which server, and who asks.
 #[derive(Args, Clone, Debug, Default)]
@@ -36,64 +32,26 @@ pub(crate) struct ServerOptions {
     /// The instance's server, such as http://127.0.0.1:8000
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<String>,
-    /// Settings server, key, password_file (paths relative to the file); default ./kms.toml if it exists
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) config: ConfigOption,
     #[command(flatten)]
     pub(crate) key: KeyOptions,
-}
-
-/// The settings file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    server: Option<String>,
-    key: Option<PathBuf>,
-    password_file: Option<PathBuf>,
 }
 
 impl ServerOptions {
     /// A client that signs.
     pub(crate) fn connect(&self) -> Outcome<Client> {
-        let settings = self.settings()?;
-        let key = KeyOptions {
-            key: self.key.key.clone().or(settings.key),
-            password_file: self.key.password_file.clone().or(settings.password_file),
-        };
-        let key = key.open()?;
-        Client::new(&required(self.server.clone().or(settings.server))?, Some(key))
+        let settings = self.config.read()?;
+        let key = wanted(self.key.key.clone(), settings.key, "key")?;
+        let password_file = self.key.password_file.clone().or(settings.password_file);
+        let key = identity::open_key(&key, password_file.as_deref())?;
+        Client::new(&wanted(self.server.clone(), settings.server, "server")?, Some(key))
     }
 
     /// A client for open endpoints.
     pub(crate) fn connect_unsigned(&self) -> Outcome<Client> {
-        let settings = self.settings()?;
-        Client::new(&required(self.server.clone().or(settings.server))?, None)
+        Client::new(&wanted(self.server.clone(), self.config.read()?.server, "server")?, None)
     }
-
-    fn settings(&self) -> Outcome<Settings> {
-        let default = PathBuf::from(CONFIG_FILE);
-        let path = match &self.config {
-            Some(path) => path,
-            None if default.is_file() => &default,
-            None => return Ok(Settings::default()),
-        };
-        let text = files::read_text(path, files::SMALL_FILE_BYTES_MAX)?;
-        let settings: Settings = toml::from_str(&text).map_err(|reason| {
-            Failure::input(format!("{}: {reason}", path.display()), "settings are server, key, password_file")
-        })?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        Ok(Settings {
-            key: settings.key.map(|key| folder.join(key)),
-            password_file: settings.password_file.map(|file| folder.join(file)),
-            ..settings
-        })
-    }
-}
-
-fn required(server: Option<String>) -> Outcome<String> {
-    server.ok_or_else(|| {
-        Failure::new(Exit::Usage, "no server was given", "add --server URL, or `server = \"URL\"` to kms.toml")
-    })
 }
 
 /// A connection to one server.

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::console;
 use crate::failure::{Exit, Failure, Outcome, no_entropy};
 use crate::files::{self, Access};
+use crate::settings::wanted;
 
 /// The key that signs, and where its password is.
 #[derive(Args, Clone, Debug, Default)]
@@ -30,10 +31,7 @@ pub(crate) struct KeyOptions {
 impl KeyOptions {
     /// Opens the key.
     pub(crate) fn open(&self) -> Outcome<SecretKey> {
-        let path = self.key.as_deref().ok_or_else(|| {
-            Failure::new(Exit::Usage, "no key was given", "add --key FILE, or `key = \"FILE\"` to kms.toml")
-        })?;
-        open_key(path, self.password_file.as_deref())
+        open_key(&wanted(self.key.clone(), None, "key")?, self.password_file.as_deref())
     }
 }
 

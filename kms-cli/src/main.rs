@@ -15,6 +15,7 @@ mod failure;
 mod files;
 mod identity;
 mod plans;
+mod settings;
 mod token;
 
 use std::process::ExitCode;

@@ -9,19 +9,20 @@ use kms_hsm::{HsmConfig, PinSource};
 use crate::console;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::files;
+use crate::settings::{Settings, wanted};
 
 /// Module, vendor map and label of a token.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TokenOptions {
     /// PKCS#11 library of the HSM; only the worker process loads it
     #[arg(long, value_name = "FILE")]
-    pub(crate) module: PathBuf,
+    pub(crate) module: Option<PathBuf>,
     /// Vendor map, one of policies/hsm/*.toml
     #[arg(long, value_name = "FILE")]
-    pub(crate) map: PathBuf,
+    pub(crate) map: Option<PathBuf>,
     /// Label of the token
     #[arg(long, value_name = "LABEL")]
-    pub(crate) token: String,
+    pub(crate) token: Option<String>,
     #[command(flatten)]
     pub(crate) worker: WorkerOptions,
 }
@@ -34,11 +35,33 @@ pub(crate) struct WorkerOptions {
     pub(crate) worker: Option<PathBuf>,
 }
 
+/// A token that is named completely.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedToken {
+    /// Its label.
+    pub(crate) label: String,
+    module: PathBuf,
+    map: PathBuf,
+    worker: Option<PathBuf>,
+}
+
 impl TokenOptions {
+    /// What was not given comes from the settings.
+    pub(crate) fn named(&self, settings: &Settings) -> Outcome<NamedToken> {
+        Ok(NamedToken {
+            label: wanted(self.token.clone(), settings.token.clone(), "token")?,
+            module: wanted(self.module.clone(), settings.module.clone(), "module")?,
+            map: wanted(self.map.clone(), settings.map.clone(), "map")?,
+            worker: self.worker.worker.clone(),
+        })
+    }
+}
+
+impl NamedToken {
     /// The configuration for one login.
     pub(crate) fn config(&self, pin: PinSource) -> HsmConfig {
-        let mut config = HsmConfig::new(self.module.clone(), self.map.clone(), &self.token, pin);
-        config.worker = self.worker.worker.clone();
+        let mut config = HsmConfig::new(self.module.clone(), self.map.clone(), &self.label, pin);
+        config.worker = self.worker.clone();
         config
     }
 }

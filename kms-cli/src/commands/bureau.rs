@@ -19,7 +19,8 @@ use crate::console;
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Access};
 use crate::identity::{self, now_ms};
-use crate::token::{self, TokenOptions};
+use crate::settings::ConfigOption;
+use crate::token::{self, NamedToken, TokenOptions};
 
 /// Label of the key pair that transport keys are sealed to.
 pub(crate) const IMPORT_LABEL: &str = "BUREAU IMPORT";
@@ -50,6 +51,8 @@ pub(crate) struct Init {
     /// File with the password of the new key files (mode 600); asked for twice when absent
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigOption,
     #[command(flatten)]
     token: TokenOptions,
     /// File with the user PIN (mode 600); asked for when absent
@@ -102,8 +105,11 @@ impl Init {
         let signing_certificate = certificates::issue(&self.name, signing.public(), Usage::Signing, &signing)?;
         let encryption_certificate = certificates::issue(&self.name, encryption.public(), Usage::Encryption, &signing)?;
 
-        let pin = token::pin(self.pin_file.as_deref(), &format!("user PIN of token {}", self.token.token))?;
-        let hsm = BureauClient::new(self.token.config(pin)).map_err(|reason| token::bad_map(&reason))?;
+        let settings = self.config.read()?;
+        let named = self.token.named(&settings)?;
+        let pin_file = self.pin_file.clone().or(settings.pin_file);
+        let pin = token::pin(pin_file.as_deref(), &format!("user PIN of token {}", named.label))?;
+        let hsm = BureauClient::new(named.config(pin)).map_err(|reason| token::bad_map(&reason))?;
         let status = hsm.status()?;
         token::show(&status);
         let made = match &known {
@@ -112,7 +118,7 @@ impl Init {
         };
         let hsm_key = made.map_err(|error| token::failed(error, || hsm.status()))?;
         drop(hsm);
-        let kcv = self.personalization_key()?;
+        let kcv = self.personalization_key(&named)?;
 
         let application = BureauApplication {
             label: BureauApplication::LABEL.to_owned(),
@@ -159,9 +165,9 @@ impl Init {
         Ok(Some(key))
     }
 
-    fn personalization_key(&self) -> Outcome<kms_core::secret::Kcv> {
-        let pin = token::pin(self.so_pin_file.as_deref(), &format!("SO PIN of token {}", self.token.token))?;
-        let officer = SoClient::new(self.token.config(pin)).map_err(|reason| token::bad_map(&reason))?;
+    fn personalization_key(&self, named: &NamedToken) -> Outcome<kms_core::secret::Kcv> {
+        let pin = token::pin(self.so_pin_file.as_deref(), &format!("SO PIN of token {}", named.label))?;
+        let officer = SoClient::new(named.config(pin)).map_err(|reason| token::bad_map(&reason))?;
         Ok(officer.create_personalization_key(&self.personalization_key)?)
     }
 }

@@ -11,6 +11,7 @@ use kms_hsm::{HsmClient, PinSource, config};
 use crate::console;
 use crate::failure::{Failure, Outcome};
 use crate::files;
+use crate::settings::ConfigOption;
 use crate::token::{self, TokenOptions, WorkerOptions};
 
 /// HSM tokens
@@ -44,6 +45,8 @@ pub(crate) struct InitToken {
 /// Options of `kms hsm status`.
 #[derive(Args, Debug)]
 pub(crate) struct Status {
+    #[command(flatten)]
+    config: ConfigOption,
     #[command(flatten)]
     token: TokenOptions,
     /// Try the user PIN in this file (mode 600), once
@@ -86,7 +89,8 @@ impl Status {
             Some(file) => PinSource::given(files::read_secret(file)?),
             None => PinSource::given(Pin::new(vec![0]).map_err(Failure::internal)?),
         };
-        let client = HsmClient::new(self.token.config(pin)).map_err(|reason| token::bad_map(&reason))?;
+        let client = HsmClient::new(self.token.named(&self.config.read()?)?.config(pin))
+            .map_err(|reason| token::bad_map(&reason))?;
         token::show(&client.status()?);
         if self.pin_file.is_none() {
             return Ok(());

@@ -19,6 +19,7 @@ use crate::console;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::files::{self, Access};
 use crate::identity;
+use crate::settings::{ConfigOption, wanted};
 use crate::token::{self, TokenOptions};
 
 /// Cards whose keys go to the HSM in one request.
@@ -33,13 +34,15 @@ pub(crate) struct Open {
     #[arg(long, value_name = "FILE")]
     anchor: PathBuf,
     #[command(flatten)]
+    config: ConfigOption,
+    #[command(flatten)]
     token: TokenOptions,
     /// File with the user PIN (mode 600); asked for when absent
     #[arg(long, value_name = "FILE")]
     pin_file: Option<PathBuf>,
     /// Private key of your encryption certificate
     #[arg(long, value_name = "FILE")]
-    enc_key: PathBuf,
+    enc_key: Option<PathBuf>,
     /// File with its password (mode 600); asked for when absent
     #[arg(long, value_name = "FILE")]
     enc_password_file: Option<PathBuf>,
@@ -57,11 +60,16 @@ pub(crate) struct Open {
 impl Open {
     /// Runs the command.
     pub(crate) fn run(&self) -> Outcome<()> {
+        let settings = self.config.read()?;
+        let named = self.token.named(&settings)?;
+        let enc_key = wanted(self.enc_key.clone(), settings.enc_key, "enc-key")?;
+        let enc_password_file = self.enc_password_file.clone().or(settings.enc_password_file);
+        let pin_file = self.pin_file.clone().or(settings.pin_file);
         let trusted = anchor::read(&self.anchor)?;
         let package = VerifiedPackage::verify(&Folder(self.dir.clone()), &trusted)?;
         package.show();
         console::say("The package holds. Opening it in the HSM.");
-        let encryption = identity::open_key(&self.enc_key, self.enc_password_file.as_deref())?;
+        let encryption = identity::open_key(&enc_key, enc_password_file.as_deref())?;
         let manifest = package.manifest.manifest();
         if encryption.public().id() != manifest.encryption_key {
             return Err(Failure::input(
@@ -73,8 +81,8 @@ impl Open {
                 "give the private key of the encryption certificate you were registered with",
             ));
         }
-        let pin = token::pin(self.pin_file.as_deref(), &format!("user PIN of token {}", self.token.token))?;
-        let hsm = BureauClient::new(self.token.config(pin)).map_err(|reason| token::bad_map(&reason))?;
+        let pin = token::pin(pin_file.as_deref(), &format!("user PIN of token {}", named.label))?;
+        let hsm = BureauClient::new(named.config(pin)).map_err(|reason| token::bad_map(&reason))?;
         token::show(&hsm.status()?);
         let sealed = package.manifest.transport_key();
         let sealed = SealedMaster { ciphertext: sealed.ciphertext.as_bytes().to_vec(), kcv: sealed.kcv };

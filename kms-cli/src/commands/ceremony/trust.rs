@@ -24,7 +24,7 @@ use crate::evidence::Export;
 use crate::failure::{Failure, Outcome};
 use crate::identity::now_ms;
 use crate::plans::ReadPlan;
-use crate::token::{self, TokenOptions};
+use crate::token::{self, NamedToken, TokenOptions};
 
 /// Options of `kms ceremony trust`.
 #[derive(Args, Debug)]
@@ -53,6 +53,7 @@ impl Trust {
     /// Runs the command.
     pub(crate) fn run(&self) -> Outcome<()> {
         let trusted = anchor::read(&self.anchor)?;
+        let named = self.token.named(&self.server.config.read()?)?;
         let report = match &self.export {
             None => FetchedLog::fetch(&self.server.connect()?)?.audit(&trusted.bytes)?,
             Some(folder) => Export::read(folder)?.audit(&trusted.bytes, None).map_err(|failure| {
@@ -65,12 +66,10 @@ impl Trust {
         ));
         let (plan, step) = self.open_step(&report.state)?;
         plan.show()?;
-        let question = format!(
-            "Authorised, INTENT recorded. As security officer, make this TRUSTED in token {}.",
-            self.token.token
-        );
+        let question =
+            format!("Authorised, INTENT recorded. As security officer, make this TRUSTED in token {}.", named.label);
         console::confirm_digest(&plan.digest, self.yes_digest.as_ref(), &question)?;
-        self.act(&step)
+        self.act(&named, &step)
     }
 
     /// The step that waits for a security officer, if this plan is authorised now and has one.
@@ -97,9 +96,9 @@ impl Trust {
         Ok((ReadPlan::parse(bytes)?.require(&self.id)?, step.clone()))
     }
 
-    fn act(&self, step: &Step) -> Outcome<()> {
-        let pin = token::pin(self.so_pin_file.as_deref(), &format!("SO PIN of token {}", self.token.token))?;
-        let officer = SoClient::new(self.token.config(pin)).map_err(|reason| token::bad_map(&reason))?;
+    fn act(&self, named: &NamedToken, step: &Step) -> Outcome<()> {
+        let pin = token::pin(self.so_pin_file.as_deref(), &format!("SO PIN of token {}", named.label))?;
+        let officer = SoClient::new(named.config(pin)).map_err(|reason| token::bad_map(&reason))?;
         match step {
             Step::TrustProvince(trust) => trust_province(&officer, trust),
             Step::TrustBureau(trust) => trust_bureau(&officer, trust),

@@ -46,7 +46,7 @@ pub(super) fn hold_with_trust(n: &mut Narrator, instance: &InstanceSite, what: &
         "ceremony trust {plan} --anchor {anchor} --so-pin-file {}/so-pin --yes-digest {plan} --config {officer}",
         site.name
     );
-    n.kms(Some(&site.hsm), &trust, &site.token_args(), Show::Last(4))?;
+    n.kms(Some(&site.hsm), &trust, &[], Show::Last(4))?;
     run(n, instance, plan, Show::Last(9))
 }
 

@@ -21,10 +21,13 @@ pub(super) struct Server {
     log: PathBuf,
 }
 
-/// A port that is free now.
-pub(super) fn free_port() -> Outcome<u16> {
-    let bound = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-    bound.map(|address| address.port()).map_err(|error| {
+/// Takes a free port, so that nobody else gets it before the server starts.
+pub(super) fn reserve_port() -> Outcome<(TcpListener, u16)> {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| {
+        let port = listener.local_addr()?.port();
+        Ok((listener, port))
+    });
+    taken.map_err(|error| {
         Failure::new(Exit::Io, format!("no free port on 127.0.0.1: {error}"), "check the network of this computer")
     })
 }

@@ -1,5 +1,6 @@
 //! One place of the story: an instance with its people, token and server, or the bureau.
 
+use std::net::TcpListener;
 use std::path::Path;
 
 use kms_core::digest::Digest;
@@ -12,7 +13,7 @@ use crate::files::{self, Access};
 use crate::identity;
 
 /// Vendor map of the software token, inside the folder.
-pub(super) const MAP: &str = "policies/hsm/hsm-sim.toml";
+const MAP: &str = "policies/hsm/hsm-sim.toml";
 
 /// A place with a token.
 pub(super) struct Site {
@@ -32,6 +33,8 @@ pub(super) struct InstanceSite {
     /// Where its server listens.
     pub(super) url: String,
     port: u16,
+    /// Holds the port until the server takes it.
+    reservation: Option<TcpListener>,
 }
 
 impl Site {
@@ -53,9 +56,14 @@ impl Site {
         format!("{}/{name}", self.name)
     }
 
-    /// `--module … --map … --token …`.
-    pub(super) fn token_args(&self) -> [&str; 6] {
-        ["--module", &self.module, "--map", MAP, "--token", self.name]
+    /// Settings of whoever works at this place: server, key, and the token beside them.
+    pub(super) fn settings(&self, url: &str, key: &str, password_file: &str) -> String {
+        format!(
+            "server = \"{url}\"\nkey = \"{key}\"\npassword_file = \"{password_file}\"\n\
+             module = {}\nmap = \"../{MAP}\"\ntoken = \"{}\"\n",
+            quoted(&self.module),
+            self.name
+        )
     }
 }
 
@@ -69,8 +77,9 @@ impl InstanceSite {
         nation: Option<&str>,
     ) -> Outcome<Self> {
         let site = Site::found(narrator, name, module)?;
-        let port = server::free_port()?;
-        let instance = Self { site, people, url: format!("http://127.0.0.1:{port}"), port };
+        let (reservation, port) = server::reserve_port()?;
+        let url = format!("http://127.0.0.1:{port}");
+        let instance = Self { site, people, url, port, reservation: Some(reservation) };
         let folder = narrator.root().join(name);
         files::write(&folder.join("server.toml"), instance.server_config(nation).as_bytes(), Access::Anyone)?;
         let mut roster =
@@ -86,8 +95,7 @@ impl InstanceSite {
             roster += &format!(
                 "\n[[person]]\nid = \"{id}\"\nrole = \"{role}\"\nname = \"{name}\"\npublic_key = \"{id}.pub.pem\"\n"
             );
-            let settings =
-                format!("server = \"{}\"\nkey = \"{id}.pem\"\npassword_file = \"{id}.password\"\n", instance.url);
+            let settings = instance.site.settings(&instance.url, &format!("{id}.pem"), &format!("{id}.password"));
             files::write(&folder.join(format!("{id}.toml")), settings.as_bytes(), Access::Owner)?;
         }
         files::write(&folder.join("people.toml"), roster.as_bytes(), Access::Anyone)?;
@@ -95,7 +103,8 @@ impl InstanceSite {
     }
 
     /// Starts its server.
-    pub(super) fn start(&self, narrator: &mut Narrator, program: &Path) -> Outcome<Server> {
+    pub(super) fn start(&mut self, narrator: &mut Narrator, program: &Path) -> Outcome<Server> {
+        drop(self.reservation.take());
         let root = narrator.root().to_owned();
         let config = root.join(self.site.path("server.toml"));
         narrator.print(&format!(
@@ -139,12 +148,17 @@ impl InstanceSite {
             "# Configuration of the {name} instance of a quickstart. Paths are relative to this file.\n\
              {mode}\norigin = \"kms.example/{name}/test/log/1\"\nenvironment = \"test\"\ndata_dir = \"data\"\npolicies_dir = \"../policies\"\n{nation}\n\
              [listen]\naddress = \"127.0.0.1\"\nport = {port}\n\n\
-             [hsm]\nmodule = \"{module}\"\nmap = \"hsm-sim\"\ntoken_label = \"{name}\"\npin_file = \"pin\"\n",
+             [hsm]\nmodule = {module}\nmap = \"hsm-sim\"\ntoken_label = \"{name}\"\npin_file = \"pin\"\n",
             name = self.site.name,
             port = self.port,
-            module = self.site.module
+            module = quoted(&self.site.module)
         )
     }
+}
+
+/// As a string of TOML.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
 }
 
 /// A random secret in a file of its own: 16 decimal digits, so that it passes as a PIN as well.

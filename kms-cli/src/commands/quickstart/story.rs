@@ -37,8 +37,8 @@ pub(super) fn tell(stage: &Stage, mut narrator: Narrator, keep_running: bool) ->
     );
     let more = stage.components.as_ref().map_or(0, |list| list.len().saturating_sub(CUSTODIANS));
     let people = NATION.split_at(NATION_PEOPLE + more).0;
-    let nation = InstanceSite::found(n, "national", &stage.module, people, None)?;
-    let henan = InstanceSite::found(n, "henan", &stage.module, &HENAN, Some(&nation.url))?;
+    let mut nation = InstanceSite::found(n, "national", &stage.module, people, None)?;
+    let mut henan = InstanceSite::found(n, "henan", &stage.module, &HENAN, Some(&nation.url))?;
     let bureau = Site::found(n, "bureau", &stage.module)?;
 
     n.act(
@@ -84,7 +84,7 @@ pub(super) fn tell(stage: &Stage, mut narrator: Narrator, keep_running: bool) ->
         "The bureau makes a key in its own HSM, certificates and a signed application. Henan registers it by ceremony; the\n\
          security officer makes the transport key (KEK) that wraps card keys for this bureau and for nobody else.",
     );
-    bureau_init(n, stage, &bureau)?;
+    bureau_init(n, stage, &bureau, &henan)?;
     hold_with_trust(n, &henan, "register-bureau --application bureau/keys/application.der --valid-days 365")?;
 
     n.act(
@@ -188,24 +188,23 @@ fn compare_check_values(n: &mut Narrator, sealed: &str, receipt: &str) -> Outcom
     Ok(())
 }
 
-fn bureau_init(n: &mut Narrator, stage: &Stage, bureau: &Site) -> Outcome<()> {
+fn bureau_init(n: &mut Narrator, stage: &Stage, bureau: &Site, henan: &InstanceSite) -> Outcome<()> {
     secret_file(&n.root().join("bureau/password"))?;
+    let settings = bureau.settings(&henan.url, "keys/signing.pem", "password")
+        + "pin_file = \"pin\"\nenc_key = \"keys/encryption.pem\"\nenc_password_file = \"password\"\n";
+    files::write(&stage.root.join("bureau/kms.toml"), settings.as_bytes(), Access::Owner)?;
     let mut init = format!(
-        "bureau init --id {BUREAU} --dir bureau/keys --password-file bureau/password --pin-file bureau/pin \
-         --so-pin-file bureau/so-pin"
+        "bureau init --id {BUREAU} --dir bureau/keys --password-file bureau/password --so-pin-file bureau/so-pin \
+         --config bureau/kms.toml"
     );
     if stage.known_bureau_key {
         init += " --bureau-key bureau/known-key.pem --anchor henan/anchor.der";
     }
-    let mut more = bureau.token_args().to_vec();
-    more.extend(["--name", BUREAU_NAME]);
-    n.kms(Some(&bureau.hsm), &init, &more, Show::Last(10))?;
+    n.kms(Some(&bureau.hsm), &init, &["--name", BUREAU_NAME], Show::Last(10))?;
     Ok(())
 }
 
 fn batch(n: &mut Narrator, stage: &Stage, henan: &InstanceSite) -> Outcome<()> {
-    let settings = format!("server = \"{}\"\nkey = \"keys/signing.pem\"\npassword_file = \"password\"\n", henan.url);
-    files::write(&stage.root.join("bureau/kms.toml"), settings.as_bytes(), Access::Owner)?;
     let request =
         format!("batch request --profile {PROFILE} --cards cards.csv --out bureau/request --config bureau/kms.toml");
     n.kms(None, &request, &[], Show::All)?;
@@ -227,9 +226,8 @@ fn requested(root: &Path) -> Outcome<(String, Digest)> {
 
 fn open(n: &mut Narrator, bureau: &Site) -> Outcome<()> {
     n.kms(None, "batch verify package --anchor henan/anchor.der", &[], Show::All)?;
-    let open = "batch open package --anchor henan/anchor.der --pin-file bureau/pin --enc-key bureau/keys/encryption.pem \
-                --enc-password-file bureau/password --out personalization";
-    n.kms(Some(&bureau.hsm), open, &bureau.token_args(), Show::Last(5))?;
+    let open = "batch open package --anchor henan/anchor.der --out personalization --config bureau/kms.toml";
+    n.kms(Some(&bureau.hsm), open, &[], Show::Last(5))?;
     let acknowledge = "batch acknowledge package --anchor henan/anchor.der --config bureau/kms.toml";
     n.kms(None, acknowledge, &[], Show::All)?;
     Ok(())
