@@ -8,6 +8,7 @@
 
 mod attributes;
 mod ciphers;
+mod faults;
 mod general;
 mod keys;
 mod memory;
@@ -32,6 +33,7 @@ use cryptoki_sys::{
 
 pub use self::table::C_GetFunctionList;
 use crate::{
+    fault::Function,
     module::Module,
     rv::{Result, Rv},
     session::Session,
@@ -41,13 +43,17 @@ const _: () = assert!(size_of::<CK_ULONG>() == 8 && size_of::<usize>() == 8, "wr
 
 /// Defines one C entry. Inside, the whole body is unsafe: it consists of reading and writing the caller's memory.
 macro_rules! entry {
-    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $body:block) => {
+    (
+        $(#[$doc:meta])*
+        $function:ident: fn $name:ident($first:ident: $first_kind:ty $(, $arg:ident: $kind:ty)* $(,)?) $body:block
+    ) => {
         $(#[$doc])*
         #[allow(unused_unsafe, reason = "entries that only refuse read nothing")]
-        pub(super) unsafe extern "C" fn $name($($arg: $kind),*) -> cryptoki_sys::CK_RV {
+        pub(super) unsafe extern "C" fn $name($first: $first_kind $(, $arg: $kind)*) -> cryptoki_sys::CK_RV {
+            let function = $crate::fault::Function::$function;
             // SAFETY: the caller of a PKCS#11 function vouches that its non-null pointers point to as much memory as it
             // says (§5.1); the helpers refuse null pointers and lengths beyond their limits.
-            $crate::ffi::boundary(|| unsafe { $body })
+            $crate::ffi::boundary(function, $first as cryptoki_sys::CK_ULONG, || unsafe { $body })
         }
     };
 }
@@ -58,8 +64,22 @@ use entry;
 /// is emptied instead; what stays is a few hundred bytes for each C_Initialize.
 static MODULE: AtomicPtr<Module> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Runs one entry: a panic becomes CKR_GENERAL_ERROR.
-fn boundary(entry: impl FnOnce() -> Result<()>) -> CK_RV {
+/// Runs one entry, with the faults that a script asks for.
+fn boundary(function: Function, first: CK_ULONG, entry: impl FnOnce() -> Result<()>) -> CK_RV {
+    if function == Function::C_Initialize && MODULE.load(Ordering::Acquire).is_null() {
+        let loaded = guarded(faults::load);
+        if loaded != CKR_OK {
+            return loaded;
+        }
+    }
+    match faults::plan() {
+        None => guarded(entry),
+        Some(plan) => plan.run(function, first, module().ok(), || guarded(entry)),
+    }
+}
+
+/// A panic becomes CKR_GENERAL_ERROR.
+fn guarded(entry: impl FnOnce() -> Result<()>) -> CK_RV {
     match catch_unwind(AssertUnwindSafe(entry)) {
         Ok(Ok(())) => CKR_OK,
         Ok(Err(Rv(rv))) => rv,
@@ -104,8 +124,9 @@ fn uninstall() -> Result<()> {
 fn watch_for_fork() {
     extern "C" fn in_child() {
         MODULE.store(std::ptr::null_mut(), Ordering::Release);
+        faults::forget();
     }
     static ONCE: Once = Once::new();
-    // SAFETY: the handler stores one atomic pointer, which is allowed between fork and exec.
+    // SAFETY: the handler stores two atomic pointers, which is allowed between fork and exec.
     ONCE.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(in_child)) });
 }

@@ -5,10 +5,11 @@
 //! keys against its callers, not against the machine it runs on, and `sm4` is table-driven and not constant-time.
 //!
 //! From the outside in: `ffi` reads the caller's memory, `api` is the standard's chapters in safe Rust, `rules` decides,
-//! `mechanism` computes, `module`, `session`, `token` and `storage` keep state.
+//! `mechanism` computes, `module`, `session`, `token` and `storage` keep state. `fault` breaks calls on purpose.
 
 mod api;
 mod attribute;
+mod fault;
 mod ffi;
 mod mechanism;
 mod module;

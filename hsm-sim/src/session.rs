@@ -70,6 +70,10 @@ impl Session {
         self.handle
     }
 
+    pub(crate) fn slot(&self) -> CK_SLOT_ID {
+        self.slot
+    }
+
     pub(crate) fn token(&self) -> &Arc<Token> {
         &self.token
     }

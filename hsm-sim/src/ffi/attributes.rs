@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use cryptoki_sys::{
-    CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_FALSE, CK_TRUE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKR_ARGUMENTS_BAD,
-    CKR_ATTRIBUTE_TYPE_INVALID, CKR_ATTRIBUTE_VALUE_INVALID, CKR_BUFFER_TOO_SMALL, CKR_GENERAL_ERROR,
-    CKR_TEMPLATE_INCONSISTENT,
+    CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_FALSE, CK_TRUE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKA_CHECK_VALUE,
+    CKR_ARGUMENTS_BAD, CKR_ATTRIBUTE_TYPE_INVALID, CKR_ATTRIBUTE_VALUE_INVALID, CKR_BUFFER_TOO_SMALL,
+    CKR_GENERAL_ERROR, CKR_TEMPLATE_INCONSISTENT,
 };
 
-use super::memory::{input, read};
+use super::{
+    faults::plan,
+    memory::{input, read},
+};
 use crate::{
     attribute::{ATTRIBUTES_MAX, Attrs, Kind, MECHANISMS_MAX, TEMPLATE_DEPTH_MAX, VALUE_BYTES_MAX, Value, kind_of},
     object::{Object, Reading},
@@ -134,6 +137,10 @@ unsafe fn copy_out(attribute: &mut CK_ATTRIBUTE, bytes: &[u8]) -> Result<()> {
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), attribute.pValue.cast(), bytes.len()) };
     }
     attribute.ulValueLen = length;
+    if let Some(plan) = plan().filter(|_| attribute.type_ == CKA_CHECK_VALUE && !attribute.pValue.is_null()) {
+        // SAFETY: the bytes were just written.
+        plan.check_value(unsafe { std::slice::from_raw_parts_mut(attribute.pValue.cast(), bytes.len()) });
+    }
     Ok(())
 }
 

@@ -108,21 +108,21 @@ unsafe fn last(handle: CK_SESSION_HANDLE, direction: Direction, out: &Output) ->
 
 entry! {
     /// C_EncryptInit (§5.8).
-    fn encrypt_init(handle: CK_SESSION_HANDLE, how: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
+    C_EncryptInit: fn encrypt_init(handle: CK_SESSION_HANDLE, how: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
         start(handle, Direction::Encrypt, how, key)
     }
 }
 
 entry! {
     /// C_Encrypt (§5.8).
-    fn encrypt(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG, out: *mut CK_BYTE, length: *mut CK_ULONG) {
+    C_Encrypt: fn encrypt(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG, out: *mut CK_BYTE, length: *mut CK_ULONG) {
         whole(handle, Direction::Encrypt, input(data, size)?, &Output::new(out, length)?)
     }
 }
 
 entry! {
     /// C_EncryptUpdate (§5.8).
-    fn encrypt_update(
+    C_EncryptUpdate: fn encrypt_update(
         handle: CK_SESSION_HANDLE,
         data: *mut CK_BYTE,
         size: CK_ULONG,
@@ -135,28 +135,28 @@ entry! {
 
 entry! {
     /// C_EncryptFinal (§5.8).
-    fn encrypt_final(handle: CK_SESSION_HANDLE, out: *mut CK_BYTE, length: *mut CK_ULONG) {
+    C_EncryptFinal: fn encrypt_final(handle: CK_SESSION_HANDLE, out: *mut CK_BYTE, length: *mut CK_ULONG) {
         last(handle, Direction::Encrypt, &Output::new(out, length)?)
     }
 }
 
 entry! {
     /// C_DecryptInit (§5.9).
-    fn decrypt_init(handle: CK_SESSION_HANDLE, how: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
+    C_DecryptInit: fn decrypt_init(handle: CK_SESSION_HANDLE, how: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
         start(handle, Direction::Decrypt, how, key)
     }
 }
 
 entry! {
     /// C_Decrypt (§5.9).
-    fn decrypt(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG, out: *mut CK_BYTE, length: *mut CK_ULONG) {
+    C_Decrypt: fn decrypt(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG, out: *mut CK_BYTE, length: *mut CK_ULONG) {
         whole(handle, Direction::Decrypt, input(data, size)?, &Output::new(out, length)?)
     }
 }
 
 entry! {
     /// C_DecryptUpdate (§5.9).
-    fn decrypt_update(
+    C_DecryptUpdate: fn decrypt_update(
         handle: CK_SESSION_HANDLE,
         data: *mut CK_BYTE,
         size: CK_ULONG,
@@ -169,14 +169,14 @@ entry! {
 
 entry! {
     /// C_DecryptFinal (§5.9).
-    fn decrypt_final(handle: CK_SESSION_HANDLE, out: *mut CK_BYTE, length: *mut CK_ULONG) {
+    C_DecryptFinal: fn decrypt_final(handle: CK_SESSION_HANDLE, out: *mut CK_BYTE, length: *mut CK_ULONG) {
         last(handle, Direction::Decrypt, &Output::new(out, length)?)
     }
 }
 
 entry! {
     /// C_DigestInit (§5.10).
-    fn digest_init(handle: CK_SESSION_HANDLE, how: *mut CK_MECHANISM) {
+    C_DigestInit: fn digest_init(handle: CK_SESSION_HANDLE, how: *mut CK_MECHANISM) {
         let session = session(handle)?;
         let mut work = session.work();
         ensure(work.digest.is_none(), CKR_OPERATION_ACTIVE)?;
@@ -187,7 +187,7 @@ entry! {
 
 entry! {
     /// C_Digest (§5.10).
-    fn digest(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG, out: *mut CK_BYTE, length: *mut CK_ULONG) {
+    C_Digest: fn digest(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG, out: *mut CK_BYTE, length: *mut CK_ULONG) {
         let session = session(handle)?;
         let mut work = session.work();
         let running = work.digest.as_ref().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
@@ -200,7 +200,7 @@ entry! {
 
 entry! {
     /// C_DigestUpdate (§5.10).
-    fn digest_update(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG) {
+    C_DigestUpdate: fn digest_update(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG) {
         let session = session(handle)?;
         let mut work = session.work();
         work.digest.as_mut().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?.update(input(data, size)?);
@@ -210,7 +210,7 @@ entry! {
 
 entry! {
     /// C_DigestKey (§5.10).
-    fn digest_key(handle: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE) {
+    C_DigestKey: fn digest_key(handle: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE) {
         let session = session(handle)?;
         let mut work = session.work();
         let running = work.digest.as_mut().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
@@ -220,7 +220,7 @@ entry! {
 
 entry! {
     /// C_DigestFinal (§5.10).
-    fn digest_final(handle: CK_SESSION_HANDLE, out: *mut CK_BYTE, length: *mut CK_ULONG) {
+    C_DigestFinal: fn digest_final(handle: CK_SESSION_HANDLE, out: *mut CK_BYTE, length: *mut CK_ULONG) {
         let session = session(handle)?;
         let mut work = session.work();
         let running = work.digest.as_ref().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
@@ -229,16 +229,28 @@ entry! {
     }
 }
 
-entry! {
-    /// C_DigestEncryptUpdate, C_DecryptDigestUpdate, C_SignEncryptUpdate, C_DecryptVerifyUpdate (§5.12).
-    fn dual_update(
-        handle: CK_SESSION_HANDLE,
-        _data: *mut CK_BYTE,
-        _size: CK_ULONG,
-        _out: *mut CK_BYTE,
-        _length: *mut CK_ULONG,
-    ) {
-        session(handle)?;
-        Err(Rv(CKR_FUNCTION_NOT_SUPPORTED))
-    }
+/// Two operations in one pass: the token has none.
+macro_rules! dual {
+    ($($function:ident: $name:ident;)*) => {$(
+        entry! {
+            /// Refuses (§5.12).
+            $function: fn $name(
+                handle: CK_SESSION_HANDLE,
+                _data: *mut CK_BYTE,
+                _size: CK_ULONG,
+                _out: *mut CK_BYTE,
+                _length: *mut CK_ULONG,
+            ) {
+                session(handle)?;
+                Err(Rv(CKR_FUNCTION_NOT_SUPPORTED))
+            }
+        }
+    )*};
+}
+
+dual! {
+    C_DigestEncryptUpdate: digest_encrypt_update;
+    C_DecryptDigestUpdate: decrypt_digest_update;
+    C_SignEncryptUpdate: sign_encrypt_update;
+    C_DecryptVerifyUpdate: decrypt_verify_update;
 }

@@ -3,13 +3,16 @@
 use std::{env, path::PathBuf};
 
 use cryptoki_sys::{
-    CK_BBOOL, CK_C_INITIALIZE_ARGS, CK_FLAGS, CK_INFO, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_SESSION_HANDLE,
-    CK_SLOT_ID, CK_SLOT_INFO, CK_TOKEN_INFO, CK_ULONG, CK_UTF8CHAR, CK_VOID_PTR, CKF_DONT_BLOCK, CKF_OS_LOCKING_OK,
-    CKR_ARGUMENTS_BAD, CKR_CANT_LOCK, CKR_FUNCTION_NOT_SUPPORTED, CKR_NO_EVENT, CKR_SESSION_READ_ONLY,
+    CK_BBOOL, CK_C_INITIALIZE_ARGS, CK_FALSE, CK_FLAGS, CK_INFO, CK_MECHANISM_INFO, CK_MECHANISM_TYPE,
+    CK_SESSION_HANDLE, CK_SLOT_ID, CK_SLOT_INFO, CK_TOKEN_INFO, CK_ULONG, CK_UTF8CHAR, CK_VOID_PTR, CKF_DONT_BLOCK,
+    CKF_OS_LOCKING_OK, CKF_TOKEN_PRESENT, CKR_ARGUMENTS_BAD, CKR_CANT_LOCK, CKR_FUNCTION_NOT_SUPPORTED, CKR_NO_EVENT,
+    CKR_SESSION_READ_ONLY,
 };
 
 use super::{
-    entry, install,
+    entry,
+    faults::plan,
+    install,
     memory::{deliver_list, input, pin, read, write},
     module, session, uninstall,
 };
@@ -23,12 +26,16 @@ use crate::{
 
 entry! {
     /// C_Initialize (§5.4). Configuration comes from `HSM_SIM_DIR` and `HSM_SIM_PROFILE`.
-    fn initialize(arguments: CK_VOID_PTR) {
+    C_Initialize: fn initialize(arguments: CK_VOID_PTR) {
         if !arguments.is_null() {
             check_locking(&read(arguments.cast())?)?;
         }
         install(configured)
     }
+}
+
+fn is_lost(slot: CK_SLOT_ID) -> bool {
+    plan().is_some_and(|plan| plan.is_lost(slot))
 }
 
 /// The token has its own locks: an application that insists on its own and forbids those of the system is refused.
@@ -58,7 +65,7 @@ fn configured() -> Result<Module> {
 
 entry! {
     /// C_Finalize (§5.4).
-    fn finalize(reserved: CK_VOID_PTR) {
+    C_Finalize: fn finalize(reserved: CK_VOID_PTR) {
         ensure(reserved.is_null(), CKR_ARGUMENTS_BAD)?;
         uninstall()
     }
@@ -66,7 +73,7 @@ entry! {
 
 entry! {
     /// C_GetInfo (§5.4).
-    fn info(info: *mut CK_INFO) {
+    C_GetInfo: fn info(info: *mut CK_INFO) {
         module()?;
         write(info, slots::library_info())
     }
@@ -74,32 +81,37 @@ entry! {
 
 entry! {
     /// C_GetSlotList (§5.5).
-    fn slot_list(token_present: CK_BBOOL, list: *mut CK_SLOT_ID, count: *mut CK_ULONG) {
+    C_GetSlotList: fn slot_list(token_present: CK_BBOOL, list: *mut CK_SLOT_ID, count: *mut CK_ULONG) {
         // The free slot holds a token too, one that is not initialised: it is listed in either case, as a card reader
-        // with a blank card would be.
-        let _ = token_present;
+        // with a blank card would be. Only a fault script takes tokens away.
         ensure(!count.is_null(), CKR_ARGUMENTS_BAD)?;
-        deliver_list(&module()?.slots()?, list, count)
+        let mut slots = module()?.slots()?;
+        slots.retain(|slot| token_present == CK_FALSE || !is_lost(*slot));
+        deliver_list(&slots, list, count)
     }
 }
 
 entry! {
     /// C_GetSlotInfo (§5.5).
-    fn slot_info(slot: CK_SLOT_ID, info: *mut CK_SLOT_INFO) {
-        write(info, slots::slot_info(module()?, slot)?)
+    C_GetSlotInfo: fn slot_info(slot: CK_SLOT_ID, info: *mut CK_SLOT_INFO) {
+        let mut answer = slots::slot_info(module()?, slot)?;
+        if is_lost(slot) {
+            answer.flags &= !CKF_TOKEN_PRESENT;
+        }
+        write(info, answer)
     }
 }
 
 entry! {
     /// C_GetTokenInfo (§5.5).
-    fn token_info(slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO) {
+    C_GetTokenInfo: fn token_info(slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO) {
         write(info, slots::token_info(module()?, slot)?)
     }
 }
 
 entry! {
     /// C_GetMechanismList (§5.5).
-    fn mechanism_list(slot: CK_SLOT_ID, list: *mut CK_MECHANISM_TYPE, count: *mut CK_ULONG) {
+    C_GetMechanismList: fn mechanism_list(slot: CK_SLOT_ID, list: *mut CK_MECHANISM_TYPE, count: *mut CK_ULONG) {
         let module = module()?;
         module.token(slot)?;
         let numbers: Vec<_> = module.profile().numbers().collect();
@@ -109,14 +121,14 @@ entry! {
 
 entry! {
     /// C_GetMechanismInfo (§5.5).
-    fn mechanism_info(slot: CK_SLOT_ID, number: CK_MECHANISM_TYPE, info: *mut CK_MECHANISM_INFO) {
+    C_GetMechanismInfo: fn mechanism_info(slot: CK_SLOT_ID, number: CK_MECHANISM_TYPE, info: *mut CK_MECHANISM_INFO) {
         write(info, slots::mechanism_info(module()?, slot, number)?)
     }
 }
 
 entry! {
     /// C_InitToken (§5.5).
-    fn init_token(slot: CK_SLOT_ID, so_pin: *mut CK_UTF8CHAR, so_pin_length: CK_ULONG, label: *mut CK_UTF8CHAR) {
+    C_InitToken: fn init_token(slot: CK_SLOT_ID, so_pin: *mut CK_UTF8CHAR, so_pin_length: CK_ULONG, label: *mut CK_UTF8CHAR) {
         ensure(!label.is_null(), CKR_ARGUMENTS_BAD)?;
         let label = input(label, LABEL_BYTES as CK_ULONG)?.try_into().map_err(|_| Rv(CKR_ARGUMENTS_BAD))?;
         module()?.init_token(slot, pin(so_pin, so_pin_length)?, label)
@@ -125,14 +137,14 @@ entry! {
 
 entry! {
     /// C_InitPIN (§5.5).
-    fn init_pin(handle: CK_SESSION_HANDLE, new: *mut CK_UTF8CHAR, length: CK_ULONG) {
+    C_InitPIN: fn init_pin(handle: CK_SESSION_HANDLE, new: *mut CK_UTF8CHAR, length: CK_ULONG) {
         session(handle)?.token().init_user_pin(pin(new, length)?)
     }
 }
 
 entry! {
     /// C_SetPIN (§5.5).
-    fn set_pin(
+    C_SetPIN: fn set_pin(
         handle: CK_SESSION_HANDLE,
         old: *mut CK_UTF8CHAR,
         old_length: CK_ULONG,
@@ -147,7 +159,7 @@ entry! {
 
 entry! {
     /// C_WaitForSlotEvent (§5.5): slots do not come and go by themselves.
-    fn wait_for_slot_event(flags: CK_FLAGS, slot: *mut CK_SLOT_ID, reserved: CK_VOID_PTR) {
+    C_WaitForSlotEvent: fn wait_for_slot_event(flags: CK_FLAGS, slot: *mut CK_SLOT_ID, reserved: CK_VOID_PTR) {
         module()?;
         ensure(!slot.is_null() && reserved.is_null(), CKR_ARGUMENTS_BAD)?;
         ensure(flags & CKF_DONT_BLOCK != 0, CKR_FUNCTION_NOT_SUPPORTED)?;

@@ -8,6 +8,7 @@ use cryptoki_sys::{
 use super::{
     attributes::template,
     entry,
+    faults::told,
     memory::{Output, input, write},
     module,
     parameters::mechanism,
@@ -20,7 +21,7 @@ use crate::{
 
 entry! {
     /// C_GenerateKey (§5.13).
-    fn generate_key(
+    C_GenerateKey: fn generate_key(
         handle: CK_SESSION_HANDLE,
         how: *mut CK_MECHANISM,
         list: *mut CK_ATTRIBUTE,
@@ -30,13 +31,13 @@ entry! {
         let session = session(handle)?;
         ensure(!key.is_null(), CKR_ARGUMENTS_BAD)?;
         let mechanism = mechanism(how, module()?.profile())?;
-        write(key, keys::generate(&session, &mechanism, template(list, count)?)?)
+        write(key, told(keys::generate(&session, &mechanism, template(list, count)?)?))
     }
 }
 
 entry! {
     /// C_GenerateKeyPair (§5.13).
-    fn generate_key_pair(
+    C_GenerateKeyPair: fn generate_key_pair(
         handle: CK_SESSION_HANDLE,
         how: *mut CK_MECHANISM,
         public_list: *mut CK_ATTRIBUTE,
@@ -58,7 +59,7 @@ entry! {
 
 entry! {
     /// C_WrapKey (§5.13).
-    fn wrap_key(
+    C_WrapKey: fn wrap_key(
         handle: CK_SESSION_HANDLE,
         how: *mut CK_MECHANISM,
         wrapper: CK_OBJECT_HANDLE,
@@ -76,7 +77,7 @@ entry! {
 
 entry! {
     /// C_UnwrapKey (§5.13).
-    fn unwrap_key(
+    C_UnwrapKey: fn unwrap_key(
         handle: CK_SESSION_HANDLE,
         how: *mut CK_MECHANISM,
         unwrapper: CK_OBJECT_HANDLE,
@@ -90,13 +91,13 @@ entry! {
         ensure(!key.is_null(), CKR_ARGUMENTS_BAD)?;
         let mechanism = mechanism(how, module()?.profile())?;
         let blob = input(blob, size).map_err(|Rv(rv)| if rv == CKR_DATA_LEN_RANGE { Rv(CKR_WRAPPED_KEY_INVALID) } else { Rv(rv) })?;
-        write(key, keys::unwrap(&session, &mechanism, unwrapper, blob, template(list, count)?)?)
+        write(key, told(keys::unwrap(&session, &mechanism, unwrapper, blob, template(list, count)?)?))
     }
 }
 
 entry! {
     /// C_DeriveKey (§5.13).
-    fn derive_key(
+    C_DeriveKey: fn derive_key(
         handle: CK_SESSION_HANDLE,
         how: *mut CK_MECHANISM,
         base: CK_OBJECT_HANDLE,
@@ -107,6 +108,6 @@ entry! {
         let session = session(handle)?;
         ensure(!key.is_null(), CKR_ARGUMENTS_BAD)?;
         let mechanism = mechanism(how, module()?.profile())?;
-        write(key, keys::derive(&session, &mechanism, base, template(list, count)?)?)
+        write(key, told(keys::derive(&session, &mechanism, base, template(list, count)?)?))
     }
 }

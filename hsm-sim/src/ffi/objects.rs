@@ -7,6 +7,7 @@ use cryptoki_sys::{
 use super::{
     attributes::{read_all, search_template, template},
     entry,
+    faults::{plan, told},
     memory::write,
     session,
 };
@@ -20,7 +21,7 @@ const FOUND_MAX: CK_ULONG = 1 << 20;
 
 entry! {
     /// C_CreateObject (§5.7).
-    fn create_object(
+    C_CreateObject: fn create_object(
         handle: CK_SESSION_HANDLE,
         list: *mut CK_ATTRIBUTE,
         count: CK_ULONG,
@@ -28,13 +29,13 @@ entry! {
     ) {
         let session = session(handle)?;
         ensure(!object.is_null(), CKR_ARGUMENTS_BAD)?;
-        write(object, objects::create(&session, template(list, count)?)?)
+        write(object, told(objects::create(&session, template(list, count)?)?))
     }
 }
 
 entry! {
     /// C_CopyObject (§5.7).
-    fn copy_object(
+    C_CopyObject: fn copy_object(
         handle: CK_SESSION_HANDLE,
         object: CK_OBJECT_HANDLE,
         list: *mut CK_ATTRIBUTE,
@@ -43,27 +44,27 @@ entry! {
     ) {
         let session = session(handle)?;
         ensure(!copy.is_null(), CKR_ARGUMENTS_BAD)?;
-        write(copy, objects::copy(&session, object, &template(list, count)?)?)
+        write(copy, told(objects::copy(&session, object, &template(list, count)?)?))
     }
 }
 
 entry! {
     /// C_DestroyObject (§5.7).
-    fn destroy_object(handle: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) {
+    C_DestroyObject: fn destroy_object(handle: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) {
         objects::destroy(&*session(handle)?, object)
     }
 }
 
 entry! {
     /// C_GetObjectSize (§5.7).
-    fn object_size(handle: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE, size: *mut CK_ULONG) {
+    C_GetObjectSize: fn object_size(handle: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE, size: *mut CK_ULONG) {
         write(size, session(handle)?.token().object(object)?.size() as CK_ULONG)
     }
 }
 
 entry! {
     /// C_GetAttributeValue (§5.7).
-    fn attribute_value(
+    C_GetAttributeValue: fn attribute_value(
         handle: CK_SESSION_HANDLE,
         object: CK_OBJECT_HANDLE,
         list: *mut CK_ATTRIBUTE,
@@ -76,7 +77,7 @@ entry! {
 
 entry! {
     /// C_SetAttributeValue (§5.7).
-    fn set_attribute_value(
+    C_SetAttributeValue: fn set_attribute_value(
         handle: CK_SESSION_HANDLE,
         object: CK_OBJECT_HANDLE,
         list: *mut CK_ATTRIBUTE,
@@ -88,7 +89,7 @@ entry! {
 
 entry! {
     /// C_FindObjectsInit (§5.7).
-    fn find_objects_init(handle: CK_SESSION_HANDLE, list: *mut CK_ATTRIBUTE, count: CK_ULONG) {
+    C_FindObjectsInit: fn find_objects_init(handle: CK_SESSION_HANDLE, list: *mut CK_ATTRIBUTE, count: CK_ULONG) {
         let session = session(handle)?;
         objects::find(&session, search_template(list, count)?.as_ref())
     }
@@ -96,7 +97,7 @@ entry! {
 
 entry! {
     /// C_FindObjects (§5.7).
-    fn find_objects(
+    C_FindObjects: fn find_objects(
         handle: CK_SESSION_HANDLE,
         found: *mut CK_OBJECT_HANDLE,
         room: CK_ULONG,
@@ -106,18 +107,21 @@ entry! {
         ensure((!found.is_null() || room == 0) && !count.is_null(), CKR_ARGUMENTS_BAD)?;
         let mut work = session.work();
         let rest = work.find.as_mut().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
-        let mut written = 0;
-        for object in rest.by_ref().take(room.min(FOUND_MAX) as usize) {
-            found.add(written).write_unaligned(object);
-            written += 1;
+        let room = room.min(FOUND_MAX) as usize;
+        let mut list: Vec<_> = rest.by_ref().take(room).collect();
+        if let Some(plan) = plan() {
+            plan.found(&mut list, room);
         }
-        write(count, written as CK_ULONG)
+        for (at, object) in list.iter().enumerate() {
+            found.add(at).write_unaligned(*object);
+        }
+        write(count, list.len() as CK_ULONG)
     }
 }
 
 entry! {
     /// C_FindObjectsFinal (§5.7).
-    fn find_objects_final(handle: CK_SESSION_HANDLE) {
+    C_FindObjectsFinal: fn find_objects_final(handle: CK_SESSION_HANDLE) {
         let ended = session(handle)?.work().find.take();
         ensure(ended.is_some(), CKR_OPERATION_NOT_INITIALIZED)
     }

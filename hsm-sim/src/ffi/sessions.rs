@@ -24,7 +24,7 @@ const RANDOM_BYTES_MAX: CK_ULONG = 1024 * 1024;
 
 entry! {
     /// C_OpenSession (§5.6).
-    fn open_session(
+    C_OpenSession: fn open_session(
         slot: CK_SLOT_ID,
         flags: CK_FLAGS,
         _application: CK_VOID_PTR,
@@ -40,28 +40,28 @@ entry! {
 
 entry! {
     /// C_CloseSession (§5.6).
-    fn close_session(handle: CK_SESSION_HANDLE) {
+    C_CloseSession: fn close_session(handle: CK_SESSION_HANDLE) {
         module()?.close_session(handle)
     }
 }
 
 entry! {
     /// C_CloseAllSessions (§5.6).
-    fn close_all_sessions(slot: CK_SLOT_ID) {
+    C_CloseAllSessions: fn close_all_sessions(slot: CK_SLOT_ID) {
         module()?.close_all_sessions(slot)
     }
 }
 
 entry! {
     /// C_GetSessionInfo (§5.6).
-    fn session_info(handle: CK_SESSION_HANDLE, info: *mut CK_SESSION_INFO) {
+    C_GetSessionInfo: fn session_info(handle: CK_SESSION_HANDLE, info: *mut CK_SESSION_INFO) {
         write(info, session(handle)?.info())
     }
 }
 
 entry! {
     /// C_GetOperationState (§5.6).
-    fn operation_state(handle: CK_SESSION_HANDLE, _state: *mut CK_BYTE, _length: *mut CK_ULONG) {
+    C_GetOperationState: fn operation_state(handle: CK_SESSION_HANDLE, _state: *mut CK_BYTE, _length: *mut CK_ULONG) {
         session(handle)?;
         Err(Rv(CKR_FUNCTION_NOT_SUPPORTED))
     }
@@ -69,7 +69,7 @@ entry! {
 
 entry! {
     /// C_SetOperationState (§5.6).
-    fn set_operation_state(
+    C_SetOperationState: fn set_operation_state(
         handle: CK_SESSION_HANDLE,
         _state: *mut CK_BYTE,
         _length: CK_ULONG,
@@ -83,7 +83,7 @@ entry! {
 
 entry! {
     /// C_Login (§5.6).
-    fn login(handle: CK_SESSION_HANDLE, user: CK_USER_TYPE, given: *mut CK_UTF8CHAR, length: CK_ULONG) {
+    C_Login: fn login(handle: CK_SESSION_HANDLE, user: CK_USER_TYPE, given: *mut CK_UTF8CHAR, length: CK_ULONG) {
         let module = module()?;
         module.session(handle)?;
         let owner = match user {
@@ -104,14 +104,14 @@ entry! {
 
 entry! {
     /// C_Logout (§5.6).
-    fn logout(handle: CK_SESSION_HANDLE) {
+    C_Logout: fn logout(handle: CK_SESSION_HANDLE) {
         session(handle)?.token().log_out()
     }
 }
 
 entry! {
     /// C_SeedRandom (§5.14): the system's source takes no seed from applications.
-    fn seed_random(handle: CK_SESSION_HANDLE, _seed: *mut CK_BYTE, _length: CK_ULONG) {
+    C_SeedRandom: fn seed_random(handle: CK_SESSION_HANDLE, _seed: *mut CK_BYTE, _length: CK_ULONG) {
         session(handle)?;
         Err(Rv(CKR_RANDOM_SEED_NOT_SUPPORTED))
     }
@@ -119,7 +119,7 @@ entry! {
 
 entry! {
     /// C_GenerateRandom (§5.14).
-    fn generate_random(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, length: CK_ULONG) {
+    C_GenerateRandom: fn generate_random(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, length: CK_ULONG) {
         session(handle)?;
         ensure(!data.is_null() && length <= RANDOM_BYTES_MAX, CKR_ARGUMENTS_BAD)?;
         if length == 0 {
@@ -131,7 +131,7 @@ entry! {
 
 entry! {
     /// C_GetFunctionStatus (§5.15).
-    fn function_status(handle: CK_SESSION_HANDLE) {
+    C_GetFunctionStatus: fn function_status(handle: CK_SESSION_HANDLE) {
         session(handle)?;
         Err(Rv(CKR_FUNCTION_NOT_PARALLEL))
     }
@@ -139,7 +139,7 @@ entry! {
 
 entry! {
     /// C_CancelFunction (§5.15).
-    fn cancel_function(handle: CK_SESSION_HANDLE) {
+    C_CancelFunction: fn cancel_function(handle: CK_SESSION_HANDLE) {
         session(handle)?;
         Err(Rv(CKR_FUNCTION_NOT_PARALLEL))
     }

@@ -84,42 +84,42 @@ fn finish_verifying(handle: CK_SESSION_HANDLE, data: Option<&[u8]>, signature: &
 
 entry! {
     /// C_SignInit (§5.11).
-    fn sign_init(handle: CK_SESSION_HANDLE, how: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
+    C_SignInit: fn sign_init(handle: CK_SESSION_HANDLE, how: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
         start(handle, Flags::SIGN, how, key)
     }
 }
 
 entry! {
     /// C_Sign (§5.11).
-    fn sign(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG, out: *mut CK_BYTE, length: *mut CK_ULONG) {
+    C_Sign: fn sign(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG, out: *mut CK_BYTE, length: *mut CK_ULONG) {
         finish_signing(handle, Some(input(data, size)?), &Output::new(out, length)?)
     }
 }
 
 entry! {
     /// C_SignUpdate (§5.11).
-    fn sign_update(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG) {
+    C_SignUpdate: fn sign_update(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG) {
         update(handle, Flags::SIGN, input(data, size)?)
     }
 }
 
 entry! {
     /// C_SignFinal (§5.11).
-    fn sign_final(handle: CK_SESSION_HANDLE, out: *mut CK_BYTE, length: *mut CK_ULONG) {
+    C_SignFinal: fn sign_final(handle: CK_SESSION_HANDLE, out: *mut CK_BYTE, length: *mut CK_ULONG) {
         finish_signing(handle, None, &Output::new(out, length)?)
     }
 }
 
 entry! {
     /// C_VerifyInit (§5.12).
-    fn verify_init(handle: CK_SESSION_HANDLE, how: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
+    C_VerifyInit: fn verify_init(handle: CK_SESSION_HANDLE, how: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE) {
         start(handle, Flags::VERIFY, how, key)
     }
 }
 
 entry! {
     /// C_Verify (§5.12).
-    fn verify(
+    C_Verify: fn verify(
         handle: CK_SESSION_HANDLE,
         data: *mut CK_BYTE,
         size: CK_ULONG,
@@ -132,36 +132,46 @@ entry! {
 
 entry! {
     /// C_VerifyUpdate (§5.12).
-    fn verify_update(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG) {
+    C_VerifyUpdate: fn verify_update(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG) {
         update(handle, Flags::VERIFY, input(data, size)?)
     }
 }
 
 entry! {
     /// C_VerifyFinal (§5.12).
-    fn verify_final(handle: CK_SESSION_HANDLE, signature: *mut CK_BYTE, length: CK_ULONG) {
+    C_VerifyFinal: fn verify_final(handle: CK_SESSION_HANDLE, signature: *mut CK_BYTE, length: CK_ULONG) {
         finish_verifying(handle, None, input(signature, length)?)
     }
 }
 
-entry! {
-    /// C_SignRecoverInit, C_VerifyRecoverInit (§5.11, §5.12).
-    fn recover_init(handle: CK_SESSION_HANDLE, _how: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
-        session(handle)?;
-        Err(Rv(CKR_FUNCTION_NOT_SUPPORTED))
-    }
+/// Signatures with message recovery: SM2 has none.
+macro_rules! recovery {
+    ($($init:ident: $init_entry:ident, $whole:ident: $whole_entry:ident;)*) => {$(
+        entry! {
+            /// Refuses (§5.11, §5.12).
+            $init: fn $init_entry(handle: CK_SESSION_HANDLE, _how: *mut CK_MECHANISM, _key: CK_OBJECT_HANDLE) {
+                session(handle)?;
+                Err(Rv(CKR_FUNCTION_NOT_SUPPORTED))
+            }
+        }
+
+        entry! {
+            /// Refuses (§5.11, §5.12).
+            $whole: fn $whole_entry(
+                handle: CK_SESSION_HANDLE,
+                _data: *mut CK_BYTE,
+                _size: CK_ULONG,
+                _out: *mut CK_BYTE,
+                _length: *mut CK_ULONG,
+            ) {
+                session(handle)?;
+                Err(Rv(CKR_FUNCTION_NOT_SUPPORTED))
+            }
+        }
+    )*};
 }
 
-entry! {
-    /// C_SignRecover, C_VerifyRecover (§5.11, §5.12).
-    fn recover(
-        handle: CK_SESSION_HANDLE,
-        _data: *mut CK_BYTE,
-        _size: CK_ULONG,
-        _out: *mut CK_BYTE,
-        _length: *mut CK_ULONG,
-    ) {
-        session(handle)?;
-        Err(Rv(CKR_FUNCTION_NOT_SUPPORTED))
-    }
+recovery! {
+    C_SignRecoverInit: sign_recover_init, C_SignRecover: sign_recover;
+    C_VerifyRecoverInit: verify_recover_init, C_VerifyRecover: verify_recover;
 }

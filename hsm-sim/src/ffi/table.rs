@@ -3,6 +3,7 @@
 use cryptoki_sys::{CK_FUNCTION_LIST, CK_RV, CK_VERSION};
 
 use super::{boundary, ciphers, general, keys, memory::write, objects, sessions, signatures};
+use crate::fault::Function;
 
 /// What C_GetFunctionList points to.
 struct Table(CK_FUNCTION_LIST);
@@ -58,18 +59,18 @@ static TABLE: Table = Table(CK_FUNCTION_LIST {
     C_Sign: Some(signatures::sign),
     C_SignUpdate: Some(signatures::sign_update),
     C_SignFinal: Some(signatures::sign_final),
-    C_SignRecoverInit: Some(signatures::recover_init),
-    C_SignRecover: Some(signatures::recover),
+    C_SignRecoverInit: Some(signatures::sign_recover_init),
+    C_SignRecover: Some(signatures::sign_recover),
     C_VerifyInit: Some(signatures::verify_init),
     C_Verify: Some(signatures::verify),
     C_VerifyUpdate: Some(signatures::verify_update),
     C_VerifyFinal: Some(signatures::verify_final),
-    C_VerifyRecoverInit: Some(signatures::recover_init),
-    C_VerifyRecover: Some(signatures::recover),
-    C_DigestEncryptUpdate: Some(ciphers::dual_update),
-    C_DecryptDigestUpdate: Some(ciphers::dual_update),
-    C_SignEncryptUpdate: Some(ciphers::dual_update),
-    C_DecryptVerifyUpdate: Some(ciphers::dual_update),
+    C_VerifyRecoverInit: Some(signatures::verify_recover_init),
+    C_VerifyRecover: Some(signatures::verify_recover),
+    C_DigestEncryptUpdate: Some(ciphers::digest_encrypt_update),
+    C_DecryptDigestUpdate: Some(ciphers::decrypt_digest_update),
+    C_SignEncryptUpdate: Some(ciphers::sign_encrypt_update),
+    C_DecryptVerifyUpdate: Some(ciphers::decrypt_verify_update),
     C_GenerateKey: Some(keys::generate_key),
     C_GenerateKeyPair: Some(keys::generate_key_pair),
     C_WrapKey: Some(keys::wrap_key),
@@ -90,5 +91,5 @@ static TABLE: Table = Table(CK_FUNCTION_LIST {
 #[allow(non_snake_case, reason = "the name is the standard's")]
 pub unsafe extern "C" fn C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) -> CK_RV {
     // SAFETY: passed on. Callers get a mutable pointer because the standard's type says so; they only read.
-    boundary(|| unsafe { write(list, (&raw const TABLE.0).cast_mut()) })
+    boundary(Function::C_GetFunctionList, 0, || unsafe { write(list, (&raw const TABLE.0).cast_mut()) })
 }

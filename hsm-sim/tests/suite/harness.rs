@@ -35,11 +35,18 @@ const ALONE: &str = "HSM_SIM_TEST_ALONE";
 
 /// Runs the named test again in a process and token directory of its own. True inside that process: the test goes on.
 pub(crate) fn alone(test: &str) -> bool {
+    alone_with(test, |_, _| {})
+}
+
+/// As [`alone`], with more in the environment of that process; it gets a folder of its own too.
+pub(crate) fn alone_with(test: &str, environment: impl FnOnce(&mut Command, &std::path::Path)) -> bool {
     if std::env::var_os(ALONE).is_some() {
         return true;
     }
     let dir = tempfile::tempdir().unwrap();
-    let output = again(test, &dir.path().join("tokens")).output().unwrap();
+    let mut command = again(test, &dir.path().join("tokens"));
+    environment(&mut command, dir.path());
+    let output = command.output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{test} failed in its process:\n{}", String::from_utf8_lossy(&text));
     false

@@ -11,6 +11,8 @@ mod attacks;
 mod attacks_handles;
 mod boundary;
 mod chain;
+mod faults;
+mod faults_script;
 mod fuzz;
 mod harness;
 mod memory;

@@ -1,0 +1,54 @@
+//! The fault script at the boundary: one pointer, null when there is no script.
+
+use std::{
+    env,
+    path::PathBuf,
+    sync::atomic::{AtomicPtr, Ordering},
+};
+
+use cryptoki_sys::{CK_OBJECT_HANDLE, CKR_ARGUMENTS_BAD};
+
+use crate::{
+    fault::Plan,
+    rv::{Result, Rv},
+};
+
+/// Never freed once published: calls of other threads may be inside, some of them hanging on purpose.
+static PLAN: AtomicPtr<Plan> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The script at work.
+#[inline]
+pub(super) fn plan() -> Option<&'static Plan> {
+    // SAFETY: null, or a leaked plan.
+    unsafe { PLAN.load(Ordering::Acquire).as_ref() }
+}
+
+/// Reads `HSM_SIM_FAULTS` (again). A script that is not understood is refused, with a line on standard error: PKCS#11
+/// has no other way to say why.
+pub(super) fn load() -> Result<()> {
+    let path = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let Some(script) = path("HSM_SIM_FAULTS") else {
+        forget();
+        return Ok(());
+    };
+    match Plan::load(&script, path("HSM_SIM_FAULTS_LOG").as_deref(), plan()) {
+        Ok(fresh) => {
+            PLAN.store(Box::into_raw(Box::new(fresh)), Ordering::Release);
+            Ok(())
+        }
+        Err(refusal) => {
+            eprintln!("{refusal}");
+            Err(Rv(CKR_ARGUMENTS_BAD))
+        }
+    }
+}
+
+/// After fork, and when there is no script.
+pub(super) fn forget() {
+    PLAN.store(std::ptr::null_mut(), Ordering::Release);
+}
+
+/// The handle of a new object, as the caller is told.
+pub(super) fn told(made: CK_OBJECT_HANDLE) -> CK_OBJECT_HANDLE {
+    plan().map_or(made, |plan| plan.object(made))
+}
