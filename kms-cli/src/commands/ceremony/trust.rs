@@ -64,6 +64,7 @@ impl Trust {
             "Key log of {} verified: {} entries, root {}.",
             report.anchor.origin, report.size, report.root
         ));
+        console::digest("your trust anchor", &Digest::of(&trusted.bytes));
         let (plan, step) = self.open_step(&report.state)?;
         plan.show()?;
         let question =
