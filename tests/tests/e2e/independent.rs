@@ -68,6 +68,25 @@ fn both_logs_hold_for_the_decoder_too() {
     assert!(!good, "{text}");
 }
 
+/// A client that somebody wrote from docs/formats.md, section 13.
+#[test]
+fn a_request_signed_with_openssl_is_understood() {
+    let scene = Scene::new("independent-request");
+    let server = scene.start("henan");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("independent/request.py");
+    for (target, words) in [("/v1/status", "person:zhou-min"), ("/v1/log/proof?index=3", "KMS-INCLUSION/1")] {
+        let done = Command::new("python3")
+            .arg("-B")
+            .arg(&script)
+            .args([&server.url, target, "henan/zhou-min.pem", "henan/zhou-min.password"])
+            .current_dir(&scene.dir)
+            .output()
+            .expect("python3");
+        let text = String::from_utf8_lossy(&done.stdout);
+        assert!(text.starts_with("200") && text.contains(words), "{target}: {done:?}");
+    }
+}
+
 #[test]
 fn summary_names_files_that_exist() {
     let scene = Scene::new("independent-summary");
