@@ -123,6 +123,7 @@ impl HandIn {
                 "check the component letter by letter; if it is right, the plan is wrong: reject it",
             ));
         }
+        console::digest("sealed to the anchor", &Digest::of(&trusted.bytes));
         let question =
             format!("You, {officer}, hand in your root component (check value {found}) for the plan shown above.");
         console::confirm_digest(&plan.digest, self.yes_digest.as_ref(), &question)?;
