@@ -28,7 +28,7 @@ pub const LOG_SPAN_MAX: u64 = 10_000_000;
 pub const BATCH_CARDS_MAX: u32 = 1_000_000;
 
 /// Most cards of a chunk, by any policy: one chunk is one HSM request.
-pub const CHUNK_CARDS_MAX: u32 = 10_000;
+pub const CHUNK_CARDS_MAX: u32 = 1_000;
 
 /// Longest name of a hardware token model, in bytes; PKCS#11 has 16 characters for it.
 pub const TOKEN_MODEL_BYTES_MAX: usize = 64;

@@ -13,8 +13,9 @@ use kms_core::log::merkle;
 use kms_core::package::{
     CardKeys, Chunk, LeafContext, RECORDS_NONCE_BYTES, RecordsContext, SlotKey, commitment, records,
 };
+use kms_core::policy::CHUNK_CARDS_MAX;
 use kms_core::ports::{ChunkOrder, WrappedKey};
-use kms_core::profile::KeyProfile;
+use kms_core::profile::{KeyProfile, PROFILE_SLOTS_MAX};
 use kms_core::secret::Secret;
 use kms_core::state::{Batch, BatchPhase, Master, State, StepState, step_digest};
 use kms_core::violation::Violation;
@@ -31,6 +32,9 @@ use crate::store::chunks;
 const LEASE_MS: u64 = 10 * 60 * 1000;
 /// One engine per data folder: the folder's lock sees to that.
 const HOLDER: &str = "engine";
+
+// The largest chunk of the largest profile is still one HSM request.
+const _: () = assert!(CHUNK_CARDS_MAX as usize * PROFILE_SLOTS_MAX <= kms_hsm::CHUNK_KEYS_MAX);
 
 /// A finished chunk file and what its OUTCOME says of it.
 struct Made {
