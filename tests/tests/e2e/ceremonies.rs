@@ -95,7 +95,7 @@ fn an_approval_of_another_plan_or_instance_or_signer_is_refused() {
         (decide("liu-yang", "liu-yang", &second, &henan), "approval-for-other-plan"),
         (decide("liu-yang", "liu-yang", &first, &nation), "foreign-origin"),
         (decide("sun-li", "liu-yang", &first, &henan), "signature-invalid"),
-        (decide("liu-yang", "sun-li", &first, &henan), "document-mismatch"),
+        (decide("liu-yang", "sun-li", &first, &henan), "signature-invalid"),
     ] {
         let answer = signed(&server, &key, "POST", &path, &body);
         assert_eq!(answer.problem(), code);
@@ -106,6 +106,11 @@ fn an_approval_of_another_plan_or_instance_or_signer_is_refused() {
     assert!(answer.status == 400 || answer.status == 422, "{answer:?}");
     let good = decide("liu-yang", "liu-yang", &first, &henan);
     assert_eq!(signed(&server, &key, "POST", &path, &good).status, 200);
+    // A decision signed without a network is its signer's, whoever carries it in.
+    let carried = decide("sun-li", "sun-li", &first, &henan);
+    assert_eq!(signed(&server, &key, "POST", &path, &carried).status, 200);
+    let shown = scene.kms_as("chen-jie", &server, &["ceremony", "show", &first, "--json"]).good();
+    assert!(shown.contains("\"sun-li\""), "{shown}");
 }
 
 #[test]
