@@ -71,13 +71,9 @@ fn on_a_full_disk_work_stops_and_goes_on_afterwards() {
         for officer in approvals {
             let _ = scene.kms_as(officer, &full, &["ceremony", "approve", &plan, "--yes-digest", &plan]);
         }
-        let mut noticed = false;
-        for _ in 0..40 {
-            let healthy = crate::http::get(&full.url, "/health").is_ok_and(|answer| answer.status == 200);
-            noticed |= full.ended() || !healthy;
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        assert!(noticed, "a full disk is noticed: {}", full.log());
+        wait_until("a full disk is noticed", || {
+            full.ended() || !crate::http::get(&full.url, "/health").is_ok_and(|answer| answer.status == 200)
+        });
     }
     let server = scene.start("henan");
     for officer in ["chen-jie", "liu-yang"] {
@@ -94,7 +90,7 @@ fn on_a_full_disk_work_stops_and_goes_on_afterwards() {
 #[test]
 fn a_staged_chunk_that_was_changed_is_never_released() {
     let scene = Scene::new("crash-staged");
-    let cards = 2 * CHUNKS * CHUNK_CARDS;
+    let cards = 3 * CHUNKS * CHUNK_CARDS;
     scene.card_list("mine.csv", 0, cards);
     let server = scene.start("henan");
     let (batch, plan) = scene.request(&server, "mine.csv");

@@ -24,3 +24,4 @@ mod independent;
 mod packages;
 mod production;
 mod requests;
+mod submissions;
