@@ -114,7 +114,7 @@ fn rewrap_one(
     kcv: Option<Kcv>,
     template: &mut Encoded,
 ) -> HsmResult<Vec<u8>> {
-    let mechanism = token.mechanism(Operation::Sm4KeyWrap, Parameter::Nothing)?;
+    let mechanism = token.mechanism(Operation::KeyWrap, Parameter::Nothing)?;
     let (session, functions) = (token.session()?, token.functions());
     let key = functions.unwrap_key(session, mechanism, transport, blob, template)?;
     let key = Passing::new(&functions, session, key);

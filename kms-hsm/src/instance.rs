@@ -28,7 +28,7 @@ const SIGNATURE_BYTES_MAX: usize = 128;
 /// Makes or adopts all keys of an instance.
 pub(crate) fn create_keys(token: &mut Token, ids: &InstanceKeyIds) -> HsmResult<InstancePublicKeys> {
     secret_key(token, &INDEX, ids.index, "kms index key", Operation::HmacKeyGen)?;
-    secret_key(token, &STORAGE, ids.storage, "kms storage key", Operation::Sm4KeyGen)?;
+    secret_key(token, &STORAGE, ids.storage, "kms storage key", Operation::KeyGen)?;
     Ok(InstancePublicKeys {
         log: key_pair(token, &SIGNING, &VERIFYING, ids.log, "kms log key")?,
         instance: key_pair(token, &SIGNING, &VERIFYING, ids.instance, "kms instance key")?,
@@ -71,7 +71,7 @@ pub(crate) fn key_pair(
     let public_template = named(public.template(token.map()), id, label);
     let wanted = (expected.clone(), public_template.clone().bytes(CKA_EC_PARAMS, &SM2_CURVE));
     token.adopt_or_make(private, id, &expected, |token| {
-        let mechanism = token.mechanism(Operation::Sm2KeyPairGen, Parameter::Nothing)?;
+        let mechanism = token.mechanism(Operation::PairGen, Parameter::Nothing)?;
         let (session, functions) = (token.session()?, token.functions());
         let (mut public, mut private) = (Encoded::of(&wanted.1), Encoded::of(&wanted.0));
         let (_, private) = functions.generate_key_pair(session, mechanism, &mut public, &mut private)?;
@@ -116,7 +116,7 @@ pub(crate) fn sign(token: &mut Token, key: ObjectId, e: &[u8; 32]) -> HsmResult<
             public
         }
     };
-    let (session, mechanism) = (token.session()?, token.mechanism(Operation::Sm2Sign, Parameter::Nothing)?);
+    let (session, mechanism) = (token.session()?, token.mechanism(Operation::Sign, Parameter::Nothing)?);
     let mut out = [0; SIGNATURE_BYTES_MAX];
     let length = token.functions().sign(session, mechanism, handle, e, &mut out)?;
     let bytes = out.get(..length).unwrap_or_default();

@@ -39,7 +39,7 @@ pub(crate) fn chunk(token: &mut Token, kek: ObjectId, masters: &[(Id, bool)], bl
         let id = ObjectId::from_bytes(*id);
         bases.push((id, token.find_one(&MASTER, id)?, *with_kcv));
     }
-    let wrapping = token.mechanism(Operation::Sm4KeyWrap, Parameter::Nothing)?;
+    let wrapping = token.mechanism(Operation::KeyWrap, Parameter::Nothing)?;
     let diversify = token.mechanism(Operation::Diversify, Parameter::Nothing)?.number;
     let flagged = bases.iter().filter(|(_, _, with_kcv)| *with_kcv).count();
     let mut out = Chunk {

@@ -12,6 +12,7 @@
 //! | `module`, `session` | one library, one token, one session; find by CKA_ID |
 //! | `template`, [`vendor`] | what each key may do; what each make calls it |
 //! | `instance`, `masters`, `seal`, `issue`, `storage`, `bureau`, `officer` | the duties |
+//! | [`probe`] | what a token's user could do to it: the battery of attacks |
 //! | `raw`, `fault` | calls into the library; what their failures mean |
 //!
 //! Invariants: a worker never serves two roles; a failed login is never repeated; a key found in a
@@ -29,6 +30,7 @@ mod lockdown;
 mod masters;
 mod module;
 mod officer;
+pub mod probe;
 mod raw;
 mod seal;
 mod session;

@@ -33,7 +33,7 @@ fn generate_one(token: &mut Token, spec: &MasterSpec) -> HsmResult<Kcv> {
         expected = expected.flag(CKA_NEVER_EXTRACTABLE, true);
     }
     let key = token.adopt_or_make(&MASTER, spec.id, &expected, |token| {
-        let (session, mechanism) = (token.session()?, token.mechanism(Operation::Sm4KeyGen, Parameter::Nothing)?);
+        let (session, mechanism) = (token.session()?, token.mechanism(Operation::KeyGen, Parameter::Nothing)?);
         token.functions().generate_key(session, mechanism, &mut Encoded::of(&wanted))
     })?;
     token.kcv(key)
@@ -160,7 +160,7 @@ pub(crate) fn unwrap(
     template: &Template,
 ) -> HsmResult<CK_OBJECT_HANDLE> {
     let bytes = ciphertext::to_token(token.map().ciphertext(), sealed)?;
-    let (session, mechanism) = (token.session()?, token.mechanism(Operation::Sm2Encrypt, Parameter::Nothing)?);
+    let (session, mechanism) = (token.session()?, token.mechanism(Operation::Seal, Parameter::Nothing)?);
     token.functions().unwrap_key(session, mechanism, by, &bytes, &mut Encoded::of(template))
 }
 

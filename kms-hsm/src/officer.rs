@@ -33,7 +33,7 @@ pub(crate) fn trust_recipient(token: &mut Token, id: ObjectId, label: &str, key:
 
 /// Generates or adopts a transport key.
 pub(crate) fn create_transport_key(token: &mut Token, id: ObjectId, label: &str) -> HsmResult<Kcv> {
-    let key = secret_key(token, &TRANSPORT, id, label, Operation::Sm4KeyGen)?;
+    let key = secret_key(token, &TRANSPORT, id, label, Operation::KeyGen)?;
     token.kcv(key)
 }
 
@@ -43,6 +43,6 @@ pub(crate) fn create_personalization_key(token: &mut Token, label: &str) -> HsmR
         Some(object) => id_of(token, object)?,
         None => fresh_id(token)?,
     };
-    let key = secret_key(token, &PERSONALIZATION, id, label, Operation::Sm4KeyGen)?;
+    let key = secret_key(token, &PERSONALIZATION, id, label, Operation::KeyGen)?;
     token.kcv(key)
 }

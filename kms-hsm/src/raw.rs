@@ -8,62 +8,30 @@
 #![expect(unsafe_code, reason = "calls into a C function table")]
 
 mod attributes;
+#[macro_use]
+mod call;
+mod more;
+mod parameter;
 mod reading;
 
 use std::path::Path;
 use std::ptr;
 
 use cryptoki::context::Function;
-use cryptoki_sys::{
-    CK_FUNCTION_LIST, CK_GCM_PARAMS, CK_KEY_DERIVATION_STRING_DATA, CK_MECHANISM, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE,
-    CK_RV, CK_SESSION_HANDLE, CK_ULONG,
-};
+use cryptoki_sys::{CK_FUNCTION_LIST, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG};
 use kms_core::ports::HsmResult;
 
 pub(crate) use attributes::Encoded;
+use parameter::with;
+pub(crate) use parameter::{Mechanism, Parameter};
 
 use crate::fault::{self, broken, refused};
-
-/// Bits of a GCM tag.
-const GCM_TAG_BITS: CK_ULONG = 128;
-
-/// A mechanism number with its parameter.
-#[derive(Clone, Copy)]
-pub(crate) struct Mechanism<'p> {
-    pub(crate) number: CK_MECHANISM_TYPE,
-    pub(crate) parameter: Parameter<'p>,
-}
-
-/// Parameter of a mechanism.
-#[derive(Clone, Copy)]
-pub(crate) enum Parameter<'p> {
-    /// None.
-    Nothing,
-    /// CK_KEY_DERIVATION_STRING_DATA over the bytes.
-    Data(&'p [u8]),
-    /// Nonce and additional data.
-    Gcm { nonce: &'p [u8], context: &'p [u8] },
-    /// Handles of further keys.
-    Keys(&'p [CK_OBJECT_HANDLE]),
-}
 
 /// The module's function table.
 pub(crate) struct Functions {
     /// Keeps the library loaded while the table is used.
     _library: cryptoki_sys::Pkcs11,
     table: CK_FUNCTION_LIST,
-}
-
-/// Calls a function of the table, or says that the module leaves it out.
-macro_rules! call {
-    ($functions:expr, $name:ident, $function:ident, $($argument:expr),* $(,)?) => {
-        match $functions.table.$name {
-            // SAFETY: the function comes from the module's own table, which stays loaded; every
-            // argument is a number, NULL, or a pointer into a value that outlives this statement.
-            Some(function) => fault::check(unsafe { function($($argument),*) }, Function::$function),
-            None => Err(broken(stringify!($name), "FUNCTION_MISSING", "the module leaves this function out")),
-        }
-    };
 }
 
 impl Functions {
@@ -279,35 +247,6 @@ impl Functions {
         })?;
         out.truncate(written(length, capacity, "C_Decrypt")?);
         Ok(out)
-    }
-}
-
-/// Runs `body` with the mechanism in C form; every structure lives until it returns.
-fn with<T>(mechanism: Mechanism<'_>, body: impl FnOnce(*mut CK_MECHANISM) -> HsmResult<T>) -> HsmResult<T> {
-    let in_c = |parameter: *mut std::ffi::c_void, bytes: usize| CK_MECHANISM {
-        mechanism: mechanism.number,
-        pParameter: parameter,
-        ulParameterLen: bytes as CK_ULONG,
-    };
-    match mechanism.parameter {
-        Parameter::Nothing => body(&mut in_c(ptr::null_mut(), 0)),
-        Parameter::Data(data) => {
-            let mut data =
-                CK_KEY_DERIVATION_STRING_DATA { pData: data.as_ptr().cast_mut(), ulLen: data.len() as CK_ULONG };
-            body(&mut in_c((&raw mut data).cast(), size_of_val(&data)))
-        }
-        Parameter::Keys(keys) => body(&mut in_c(keys.as_ptr().cast_mut().cast(), size_of_val(keys))),
-        Parameter::Gcm { nonce, context } => {
-            let mut parameters = CK_GCM_PARAMS {
-                pIv: nonce.as_ptr().cast_mut(),
-                ulIvLen: nonce.len() as CK_ULONG,
-                ulIvBits: 8 * nonce.len() as CK_ULONG,
-                pAAD: context.as_ptr().cast_mut(),
-                ulAADLen: context.len() as CK_ULONG,
-                ulTagBits: GCM_TAG_BITS,
-            };
-            body(&mut in_c((&raw mut parameters).cast(), size_of_val(&parameters)))
-        }
     }
 }
 

@@ -75,7 +75,7 @@ fn check_trusted(token: &mut Token, role: &Role, object: CK_OBJECT_HANDLE, id: O
 
 fn seal(token: &mut Token, key: CK_OBJECT_HANDLE, recipient: CK_OBJECT_HANDLE) -> HsmResult<SealedMaster> {
     let kcv = token.kcv(key)?;
-    let (session, mechanism) = (token.session()?, token.mechanism(Operation::Sm2Encrypt, Parameter::Nothing)?);
+    let (session, mechanism) = (token.session()?, token.mechanism(Operation::Seal, Parameter::Nothing)?);
     let mut out = [0; CIPHERTEXT_BYTES_MAX];
     let length = token.functions().wrap_key(session, mechanism, recipient, key, &mut out)?;
     let bytes = out.get(..length).unwrap_or_default();

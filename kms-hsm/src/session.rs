@@ -171,6 +171,45 @@ impl Token {
         }
     }
 
+    /// One more session beside the worker's own; it shares the login.
+    pub(crate) fn second_session(&self) -> HsmResult<Session> {
+        self.module.context().open_rw_session(self.slot).map_err(from_cryptoki)
+    }
+
+    /// For the battery: ends the login and keeps the session.
+    pub(crate) fn log_out(&mut self) -> HsmResult<()> {
+        self.handles.clear();
+        self.public_keys.clear();
+        self.open()?.logout().map_err(from_cryptoki)
+    }
+
+    /// For the battery: the user's login in the session that is open.
+    pub(crate) fn log_in_again(&mut self) -> HsmResult<()> {
+        let Some(pin) = &self.pin else {
+            return Err(fault(FaultClass::Pin, "C_Login", "NO_PIN", "this worker was started without a PIN"));
+        };
+        let pin = RawAuthPin::new(Box::new(pin.expose().to_vec()));
+        match &self.session {
+            Some(session) => session.login_with_raw(UserType::User, &pin).map_err(from_cryptoki),
+            None => self.session().map(|_| ()),
+        }
+    }
+
+    /// For the battery, on a throw-away token: the user PIN to be set anew.
+    pub(crate) fn pin_text(&self) -> Option<String> {
+        self.pin.as_ref().and_then(|pin| String::from_utf8(pin.expose().to_vec()).ok())
+    }
+
+    /// What the token says of itself.
+    pub(crate) fn info(&self) -> HsmResult<cryptoki::slot::TokenInfo> {
+        self.module.token_info(self.slot)
+    }
+
+    /// Random bytes from the token.
+    pub(crate) fn random(&mut self, out: &mut [u8]) -> HsmResult<()> {
+        self.open()?.generate_random_slice(out).map_err(from_cryptoki)
+    }
+
     /// Drops session, handles and slot: the token is looked for again.
     fn forget(&mut self) -> HsmResult<()> {
         self.session = None;

@@ -19,6 +19,9 @@ use crate::wire::{Request, Response, WorkerRole, garbled};
 /// Longest label PKCS#11 has room for, in bytes.
 pub const LABEL_BYTES_MAX: usize = 32;
 
+/// Models of the software tokens this program knows.
+const SOFTWARE_MODELS: [&str; 2] = ["hsm-sim", "SoftHSM"];
+
 /// Which module initialises a token, and how its worker is started.
 #[derive(Clone, Debug)]
 pub struct SetupConfig {
@@ -35,6 +38,26 @@ pub struct SetupConfig {
 /// Initialises the first free slot of the module as a token of that label and sets both PINs.
 /// Refuses with `LABEL_TAKEN` if a token of that label is there.
 pub fn init_token(config: &SetupConfig, label: &str, so_pin: &Pin, user_pin: &Pin) -> HsmResult<TokenStatus> {
+    init(config, label, so_pin, user_pin, false)
+}
+
+/// The same, but refuses with `NOT_SOFTWARE` unless the module is a software token this program knows.
+pub(crate) fn init_software_token(
+    config: &SetupConfig,
+    label: &str,
+    so_pin: &Pin,
+    user_pin: &Pin,
+) -> HsmResult<TokenStatus> {
+    init(config, label, so_pin, user_pin, true)
+}
+
+fn init(
+    config: &SetupConfig,
+    label: &str,
+    so_pin: &Pin,
+    user_pin: &Pin,
+    software_only: bool,
+) -> HsmResult<TokenStatus> {
     let launch = Launch {
         program: config.worker.clone(),
         environment: &config.environment,
@@ -45,7 +68,7 @@ pub fn init_token(config: &SetupConfig, label: &str, so_pin: &Pin, user_pin: &Pi
         serial: None,
     };
     let (mut worker, _) = Worker::start(&launch, &[so_pin, user_pin], config.deadline)?;
-    match worker.call(&Request::InitToken { label: label.to_owned() }, None, config.deadline)? {
+    match worker.call(&Request::InitToken { label: label.to_owned(), software_only }, None, config.deadline)? {
         Response::Status(status) => Ok(status.into()),
         Response::Fault(fault) => Err(fault.into()),
         _ => Err(garbled("not a token's status")),
@@ -53,7 +76,13 @@ pub fn init_token(config: &SetupConfig, label: &str, so_pin: &Pin, user_pin: &Pi
 }
 
 /// The worker's side of [`init_token`].
-pub(crate) fn initialise(module: &Module, label: &str, so_pin: &Pin, user_pin: &Pin) -> HsmResult<TokenStatus> {
+pub(crate) fn initialise(
+    module: &Module,
+    label: &str,
+    so_pin: &Pin,
+    user_pin: &Pin,
+    software_only: bool,
+) -> HsmResult<TokenStatus> {
     if label.is_empty() || label.len() > LABEL_BYTES_MAX {
         let detail = format!("a label has 1 to {LABEL_BYTES_MAX} bytes, not {}", label.len());
         return Err(refused("C_InitToken", "LABEL", detail));
@@ -62,6 +91,10 @@ pub(crate) fn initialise(module: &Module, label: &str, so_pin: &Pin, user_pin: &
     let mut free = None;
     for slot in context.get_slots_with_token().map_err(from_cryptoki)? {
         let info = module.token_info(slot)?;
+        if software_only && !SOFTWARE_MODELS.iter().any(|model| info.model().starts_with(model)) {
+            let detail = format!("{} {} is not a software token", info.manufacturer_id(), info.model());
+            return Err(refused("C_InitToken", "NOT_SOFTWARE", detail));
+        }
         if !info.token_initialized() {
             free = free.or(Some(slot));
         } else if info.label() == label {

@@ -39,7 +39,7 @@ pub(crate) fn random(token: &mut Token, count: u32) -> HsmResult<Vec<u8>> {
 /// HMAC-SM3 of each value.
 pub(crate) fn card_index(token: &mut Token, index: ObjectId, values: &[Vec<u8>]) -> HsmResult<Vec<Vec<u8>>> {
     let key = token.find_one(&INDEX, index)?;
-    let mechanism = token.mechanism(Operation::HmacSm3, Parameter::Nothing)?;
+    let mechanism = token.mechanism(Operation::Hmac, Parameter::Nothing)?;
     let (session, functions) = (token.session()?, token.functions());
     let mut answers = Vec::with_capacity(values.len());
     for value in values {
@@ -59,7 +59,7 @@ pub(crate) fn protect(token: &mut Token, storage: ObjectId, plaintext: &[u8], co
     let key = token.find_one(&STORAGE, storage)?;
     let mut nonce = [0; NONCE_BYTES];
     token.open()?.generate_random_slice(&mut nonce).map_err(from_cryptoki)?;
-    let mechanism = token.mechanism(Operation::Sm4Gcm, Parameter::Gcm { nonce: &nonce, context })?;
+    let mechanism = token.mechanism(Operation::Gcm, Parameter::Gcm { nonce: &nonce, context })?;
     let (session, functions) = (token.session()?, token.functions());
     let length = plaintext.len() + TAG_BYTES;
     let sealed = functions.encrypt(session, mechanism, key, plaintext, length)?;
@@ -77,7 +77,7 @@ pub(crate) fn unprotect(token: &mut Token, storage: ObjectId, protected: &[u8], 
         return Err(refused("unprotect", "TOO_SHORT", detail));
     };
     let key = token.find_one(&STORAGE, storage)?;
-    let mechanism = token.mechanism(Operation::Sm4Gcm, Parameter::Gcm { nonce, context })?;
+    let mechanism = token.mechanism(Operation::Gcm, Parameter::Gcm { nonce, context })?;
     let (session, functions) = (token.session()?, token.functions());
     functions.decrypt(session, mechanism, key, sealed, sealed.len()).map_err(|mut error| {
         // Some makes say GENERAL_ERROR to a wrong tag; a repeat cannot help either way.

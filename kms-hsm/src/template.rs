@@ -108,8 +108,9 @@ pub(crate) struct Role {
     inside: Option<(CK_ATTRIBUTE_TYPE, &'static Role)>,
 }
 
-const SECRET_USES: &[CK_ATTRIBUTE_TYPE] =
-    &[CKA_ENCRYPT, CKA_DECRYPT, CKA_SIGN, CKA_VERIFY, CKA_WRAP, CKA_UNWRAP, CKA_DERIVE];
+/// Every use of a secret key.
+pub(crate) const SECRET_USES: [CK_ATTRIBUTE_TYPE; 7] =
+    [CKA_ENCRYPT, CKA_DECRYPT, CKA_SIGN, CKA_VERIFY, CKA_WRAP, CKA_UNWRAP, CKA_DERIVE];
 const PRIVATE_USES: &[CK_ATTRIBUTE_TYPE] = &[CKA_DECRYPT, CKA_SIGN, CKA_UNWRAP, CKA_DERIVE];
 const PUBLIC_USES: &[CK_ATTRIBUTE_TYPE] = &[CKA_ENCRYPT, CKA_VERIFY, CKA_WRAP, CKA_DERIVE];
 
@@ -216,7 +217,7 @@ pub(crate) const SIGNING: Role = Role {
     algorithm: Algorithm::Sm2,
     flags: KEPT,
     uses: &[CKA_SIGN],
-    mechanism: Some(Operation::Sm2Sign),
+    mechanism: Some(Operation::Sign),
     inside: None,
 };
 
@@ -227,7 +228,7 @@ pub(crate) const IMPORT: Role = Role {
     algorithm: Algorithm::Sm2,
     flags: KEPT,
     uses: &[CKA_UNWRAP],
-    mechanism: Some(Operation::Sm2Encrypt),
+    mechanism: Some(Operation::Seal),
     inside: Some((CKA_UNWRAP_TEMPLATE, &ARRIVING_MASTER)),
 };
 
@@ -246,7 +247,7 @@ pub(crate) const BUREAU_TRANSPORT: Role = Role {
     algorithm: Algorithm::Sm4,
     flags: KEPT,
     uses: &[CKA_UNWRAP],
-    mechanism: Some(Operation::Sm4KeyWrap),
+    mechanism: Some(Operation::KeyWrap),
     inside: Some((CKA_UNWRAP_TEMPLATE, &CARD)),
 };
 
@@ -257,7 +258,7 @@ pub(crate) const INDEX: Role = Role {
     algorithm: Algorithm::Hmac,
     flags: KEPT,
     uses: &[CKA_SIGN],
-    mechanism: Some(Operation::HmacSm3),
+    mechanism: Some(Operation::Hmac),
     inside: None,
 };
 
@@ -268,7 +269,7 @@ pub(crate) const STORAGE: Role = Role {
     algorithm: Algorithm::Sm4,
     flags: KEPT,
     uses: &[CKA_ENCRYPT, CKA_DECRYPT],
-    mechanism: Some(Operation::Sm4Gcm),
+    mechanism: Some(Operation::Gcm),
     inside: None,
 };
 
@@ -288,7 +289,7 @@ pub(crate) const TRANSPORT: Role = Role {
         (CKA_COPYABLE, false),
     ],
     uses: &[CKA_WRAP],
-    mechanism: Some(Operation::Sm4KeyWrap),
+    mechanism: Some(Operation::KeyWrap),
     inside: Some((CKA_WRAP_TEMPLATE, &CARD_TO_WRAP)),
 };
 
@@ -307,7 +308,7 @@ pub(crate) const PERSONALIZATION: Role = Role {
         (CKA_COPYABLE, false),
     ],
     uses: &[CKA_WRAP],
-    mechanism: Some(Operation::Sm4KeyWrap),
+    mechanism: Some(Operation::KeyWrap),
     inside: Some((CKA_WRAP_TEMPLATE, &CARD_TO_WRAP)),
 };
 
@@ -318,7 +319,7 @@ pub(crate) const RECIPIENT: Role = Role {
     algorithm: Algorithm::Sm2,
     flags: TRUSTED_PUBLIC,
     uses: &[CKA_WRAP],
-    mechanism: Some(Operation::Sm2Encrypt),
+    mechanism: Some(Operation::Seal),
     inside: None,
 };
 
@@ -347,8 +348,8 @@ impl Role {
         let types = map.key_types();
         let (key_type, value_bytes) = match self.algorithm {
             Algorithm::Hmac => (types.hmac, Some(HMAC_KEY_BYTES)),
-            Algorithm::Sm2 => (types.sm2, None),
-            Algorithm::Sm4 => (types.sm4, Some(SM4_KEY_BYTES)),
+            Algorithm::Sm2 => (types.pair, None),
+            Algorithm::Sm4 => (types.block, Some(SM4_KEY_BYTES)),
         };
         let mut template = Template::default().number(CKA_CLASS, self.class).number(CKA_KEY_TYPE, key_type);
         if let Some(bytes) = value_bytes {
@@ -360,7 +361,7 @@ impl Role {
         let uses = match self.class {
             CKO_PRIVATE_KEY => PRIVATE_USES,
             CKO_PUBLIC_KEY => PUBLIC_USES,
-            _ => SECRET_USES,
+            _ => &SECRET_USES,
         };
         for kind in uses {
             template = template.flag(*kind, self.uses.contains(kind));

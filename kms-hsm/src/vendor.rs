@@ -7,9 +7,9 @@
 
 mod error;
 mod file;
+mod operation;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::Path;
 
 use cryptoki_sys::{
@@ -19,6 +19,7 @@ use cryptoki_sys::{
 use serde::Deserialize;
 
 pub use error::{MapError, MapFault};
+pub use operation::{Operation, Suite};
 
 use file::{Entry, MapFile};
 
@@ -27,71 +28,6 @@ pub const MAP_BYTES_MAX: usize = 64 * 1024;
 
 /// Largest PKCS#11 number: CK_ULONG may have 64 bits, the standard's number space has 32.
 const NUMBER_MAX: u64 = 0xffff_ffff;
-
-/// What the KMS does with a mechanism. One operation, one number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Operation {
-    /// Child key = SM4 encryption of a 16-byte block under the base key (`*_ECB_ENCRYPT_DATA`).
-    Diversify,
-    /// Generation of the HMAC-SM3 key.
-    HmacKeyGen,
-    /// HMAC-SM3.
-    HmacSm3,
-    /// SM2 encryption: wraps, unwraps.
-    Sm2Encrypt,
-    /// SM2 key pair generation.
-    Sm2KeyPairGen,
-    /// SM2 signature over the ready 32-byte value `e`.
-    Sm2Sign,
-    /// SM4-GCM with the caller's nonce.
-    Sm4Gcm,
-    /// SM4 key generation.
-    Sm4KeyGen,
-    /// SM4 key wrap after RFC 3394.
-    Sm4KeyWrap,
-    /// XOR of keys with keys, inside the token.
-    XorKeys,
-}
-
-impl Operation {
-    /// Every operation.
-    pub const ALL: [Self; 10] = [
-        Self::Diversify,
-        Self::HmacKeyGen,
-        Self::HmacSm3,
-        Self::Sm2Encrypt,
-        Self::Sm2KeyPairGen,
-        Self::Sm2Sign,
-        Self::Sm4Gcm,
-        Self::Sm4KeyGen,
-        Self::Sm4KeyWrap,
-        Self::XorKeys,
-    ];
-
-    /// The name in the map file.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Diversify => "diversify",
-            Self::HmacKeyGen => "hmac-key-gen",
-            Self::HmacSm3 => "hmac-sm3",
-            Self::Sm2Encrypt => "sm2-encrypt",
-            Self::Sm2KeyPairGen => "sm2-key-pair-gen",
-            Self::Sm2Sign => "sm2-sign",
-            Self::Sm4Gcm => "sm4-gcm",
-            Self::Sm4KeyGen => "sm4-key-gen",
-            Self::Sm4KeyWrap => "sm4-key-wrap",
-            Self::XorKeys => "xor-keys",
-        }
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// Attributes that some HSMs refuse; the KMS uses those the map lists and reports the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -131,7 +67,9 @@ impl OptionalAttribute {
         Self::WrapWithTrusted,
     ];
 
-    const fn number(self) -> CK_ATTRIBUTE_TYPE {
+    /// The attribute.
+    #[must_use]
+    pub const fn number(self) -> CK_ATTRIBUTE_TYPE {
         match self {
             Self::AllowedMechanisms => CKA_ALLOWED_MECHANISMS,
             Self::CheckValue => CKA_CHECK_VALUE,
@@ -178,26 +116,54 @@ pub enum PointEncoding {
     Raw,
 }
 
+/// How the signer's ID gets into an SM2 signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignerId {
+    /// The KMS computes Z and e; the token signs e. The only form `sm2-sign` is used in.
+    Caller,
+    /// The make numbers no signature over e: its mechanisms hash with a fixed ID. `sm2-sign` must be absent.
+    Fixed,
+    /// No signer ID in this suite.
+    None,
+}
+
+/// How good the source of a number is. For reviewers; the known-answer tests prove the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// Read in the maker's own header or interface list.
+    Header,
+    /// Measured against the token itself.
+    Measured,
+    /// In the PKCS#11 standard.
+    Standard,
+    /// Read in the adapter of a third party, not in the maker's header.
+    Wrapper,
+}
+
 /// Which CKK numbers the make uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyTypes {
-    /// Key type of the HMAC-SM3 key.
+    /// Block cipher: SM4, AES.
+    pub block: CK_KEY_TYPE,
+    /// Key type of the HMAC key.
     pub hmac: CK_KEY_TYPE,
-    /// SM2.
-    pub sm2: CK_KEY_TYPE,
-    /// SM4.
-    pub sm4: CK_KEY_TYPE,
+    /// Key pairs that sign: SM2, EC.
+    pub pair: CK_KEY_TYPE,
 }
 
 /// One make of HSM, as its reviewed file describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VendorMap {
     name: String,
+    suite: Suite,
     key_types: KeyTypes,
     mechanisms: BTreeMap<Operation, CK_MECHANISM_TYPE>,
     signature: SignatureEncoding,
     ciphertext: CiphertextEncoding,
     point: PointEncoding,
+    signer_id: SignerId,
     attributes: BTreeSet<OptionalAttribute>,
 }
 
@@ -228,18 +194,40 @@ impl VendorMap {
                 _ => Ok(found),
             }
         };
-        let key_types = KeyTypes {
-            hmac: number(&file.key_types.hmac)?,
-            sm2: number(&file.key_types.sm2)?,
-            sm4: number(&file.key_types.sm4)?,
+        let suite = file.suite;
+        let types = &file.key_types;
+        let (block, pair, foreign) = match suite {
+            Suite::Intl => (&types.aes, &types.ec, [("sm2", &types.sm2), ("sm4", &types.sm4)]),
+            Suite::Sm => (&types.sm4, &types.sm2, [("aes", &types.aes), ("ec", &types.ec)]),
         };
-        if key_types.sm2 == key_types.sm4 {
-            let at = line(file.key_types.sm4.number.span().start);
-            return Err(MapError::new(path, at, MapFault::SameKeyType { number: key_types.sm4 }));
+        if let Some((name, Some(entry))) = foreign.into_iter().find(|(_, entry)| entry.is_some()) {
+            let at = line(entry.number.span().start);
+            return Err(MapError::new(path, at, MapFault::OtherSuite { name: name.to_owned() }));
+        }
+        let (Some(block), Some(pair)) = (block, pair) else {
+            let wanted = if suite == Suite::Sm { "sm2 and sm4" } else { "aes and ec" };
+            return Err(MapError::new(path, None, MapFault::KeyTypeMissing { wanted }));
+        };
+        let key_types = KeyTypes { block: number(block)?, hmac: number(&types.hmac)?, pair: number(pair)? };
+        if key_types.pair == key_types.block {
+            let at = line(block.number.span().start);
+            return Err(MapError::new(path, at, MapFault::SameKeyType { number: key_types.block }));
         }
         let mut mechanisms = BTreeMap::new();
-        for (operation, entry) in &file.mechanisms {
-            mechanisms.insert(*operation, number(entry)?);
+        for (name, entry) in &file.mechanisms {
+            let at = line(entry.number.span().start);
+            let operation = Operation::named(suite, name)
+                .ok_or_else(|| MapError::new(path, at, MapFault::UnknownMechanism { name: name.clone() }))?;
+            let number = number(entry)?;
+            if let Some(other) = taken(&mechanisms, operation, number) {
+                let (first, second) = (other.name(suite), operation.name(suite));
+                return Err(MapError::new(path, at, MapFault::SameMechanism { number, first, second }));
+            }
+            mechanisms.insert(operation, number);
+        }
+        let by_caller = file.encodings.signer_id == SignerId::Caller;
+        if suite == Suite::Sm && mechanisms.contains_key(&Operation::Sign) != by_caller {
+            return Err(MapError::new(path, None, MapFault::SignerId));
         }
         let (at, name) = (line(file.name.span().start), file.name.into_inner());
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
@@ -247,11 +235,13 @@ impl VendorMap {
         }
         Ok(Self {
             name,
+            suite,
             key_types,
             mechanisms,
             signature: file.encodings.signature,
             ciphertext: file.encodings.ciphertext,
             point: file.encodings.point,
+            signer_id: file.encodings.signer_id,
             attributes: file.attributes.supported.into_iter().collect(),
         })
     }
@@ -260,6 +250,12 @@ impl VendorMap {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The map's family of algorithms.
+    #[must_use]
+    pub const fn suite(&self) -> Suite {
+        self.suite
     }
 
     /// Key types.
@@ -292,6 +288,12 @@ impl VendorMap {
         self.point
     }
 
+    /// How the signer's ID gets into a signature.
+    #[must_use]
+    pub const fn signer_id(&self) -> SignerId {
+        self.signer_id
+    }
+
     /// Whether an attribute may be used: every attribute that is not [`OptionalAttribute`] may.
     #[must_use]
     pub fn supports(&self, attribute: CK_ATTRIBUTE_TYPE) -> bool {
@@ -306,7 +308,19 @@ impl VendorMap {
     pub fn lacking(&self) -> (Vec<OptionalAttribute>, Vec<Operation>) {
         (
             OptionalAttribute::ALL.into_iter().filter(|attribute| !self.attributes.contains(attribute)).collect(),
-            Operation::ALL.into_iter().filter(|operation| self.mechanism(*operation).is_none()).collect(),
+            Operation::ALL
+                .into_iter()
+                .filter(|operation| operation.is_needed() && self.mechanism(*operation).is_none())
+                .collect(),
         )
     }
+}
+
+/// Another operation under the same number: certainly a mistake.
+fn taken(
+    mechanisms: &BTreeMap<Operation, CK_MECHANISM_TYPE>,
+    operation: Operation,
+    number: CK_MECHANISM_TYPE,
+) -> Option<Operation> {
+    mechanisms.iter().find(|(other, taken)| **other != operation && **taken == number).map(|(other, _)| *other)
 }

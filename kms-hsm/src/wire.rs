@@ -5,14 +5,18 @@
 //! build, and the greeting carries the version to prove it. Guards: no type here that implements a
 //! codec holds a secret, and a frame has a named limit.
 
+mod status;
+
 use std::io::{self, Read, Write};
 
-use kms_core::ports::{FaultClass, HsmError, HsmResult, PinState, TokenStatus};
+use kms_core::ports::{FaultClass, HsmError, HsmResult};
 use kms_core::secret::{Kcv, KcvMethod};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::fault::fault;
+
+pub(crate) use status::Status;
 
 /// Largest frame, in bytes: a chunk of [`CHUNK_KEYS_MAX`] keys with check values fits twice.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -39,6 +43,8 @@ pub(crate) enum WorkerRole {
     Bureau,
     /// User login: create, import, unwrap. Lives for one call.
     Ceremony,
+    /// User login: probe and doctor, on keys of their own; inventory.
+    Inspector,
     /// User login: sign, diversify, wrap, seal, protect.
     Runtime,
     /// SO login: sets trust.
@@ -137,6 +143,12 @@ pub(crate) enum Request {
     },
     InitToken {
         label: String,
+        /// Refuse anything but a software token that is known.
+        software_only: bool,
+    },
+    /// Runs the battery of attacks; for a throw-away token the SO PIN follows in a frame of its own.
+    Probe {
+        throw_away: bool,
     },
     /// The scalar follows in a frame of its own.
     InstallImportKey {
@@ -216,6 +228,7 @@ pub(crate) enum Response {
     },
     Done,
     Fault(Fault),
+    Findings(Vec<crate::probe::Finding>),
     Items(Vec<Vec<u8>>),
     Kcvs(Vec<WireKcv>),
     Present {
@@ -249,47 +262,6 @@ impl From<Fault> for HsmError {
     fn from(fault: Fault) -> Self {
         let class = CLASSES.get(usize::from(fault.class)).copied().unwrap_or(FaultClass::Indeterminate);
         Self { class, function: fault.function, code: fault.code, detail: fault.detail }
-    }
-}
-
-/// Token identity and PIN state.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Status {
-    label: String,
-    manufacturer: String,
-    model: String,
-    serial: String,
-    map: String,
-    user_pin: u8,
-}
-
-const PIN_STATES: [PinState; 4] = [PinState::Good, PinState::CountLow, PinState::FinalTry, PinState::Locked];
-
-impl From<TokenStatus> for Status {
-    fn from(status: TokenStatus) -> Self {
-        let state =
-            PIN_STATES.iter().zip(0..).find(|(state, _)| **state == status.user_pin).map_or(u8::MAX, |(_, n)| n);
-        Self {
-            label: status.label,
-            manufacturer: status.manufacturer,
-            model: status.model,
-            serial: status.serial,
-            map: status.map,
-            user_pin: state,
-        }
-    }
-}
-
-impl From<Status> for TokenStatus {
-    fn from(status: Status) -> Self {
-        Self {
-            user_pin: PIN_STATES.get(usize::from(status.user_pin)).copied().unwrap_or(PinState::Locked),
-            label: status.label,
-            manufacturer: status.manufacturer,
-            model: status.model,
-            serial: status.serial,
-            map: status.map,
-        }
     }
 }
 
@@ -375,22 +347,10 @@ mod tests {
     }
 
     #[test]
-    fn classes_and_states_survive() {
+    fn classes_survive() {
         for class in CLASSES {
             let error = fault(class, "C_Sign", "CODE", "detail");
             assert_eq!(HsmError::from(Fault::from(error.clone())), error);
-        }
-        for state in PIN_STATES {
-            let text = || "x".to_owned();
-            let status = TokenStatus {
-                label: text(),
-                manufacturer: text(),
-                model: text(),
-                serial: text(),
-                map: text(),
-                user_pin: state,
-            };
-            assert_eq!(TokenStatus::from(Status::from(status.clone())), status);
         }
     }
 }

@@ -24,9 +24,9 @@ use crate::fault::{fault, refused};
 use crate::lockdown;
 use crate::module::Module;
 use crate::session::Token;
-use crate::vendor::VendorMap;
+use crate::vendor::{Suite, VendorMap};
 use crate::wire::{self, Hello, Id, Master, Request, Response, Sealed, Status, WireKcv, WorkerRole};
-use crate::{bureau, instance, issue, masters, officer, seal, setup, storage};
+use crate::{bureau, instance, issue, masters, officer, probe, seal, setup, storage};
 
 /// Most secrets in a greeting.
 const SECRETS_MAX: u8 = 2;
@@ -79,7 +79,7 @@ fn serve() -> io::Result<()> {
             loop {
                 let request: Request = wire::decode(&next(&frames)?)?;
                 let scalar = match request {
-                    Request::InstallImportKey { .. } => Some(next(&frames)?),
+                    Request::InstallImportKey { .. } | Request::Probe { throw_away: true } => Some(next(&frames)?),
                     _ => None,
                 };
                 let result = allowed(role, &request).and_then(|()| handle(&mut token, &request, scalar));
@@ -89,8 +89,10 @@ fn serve() -> io::Result<()> {
         Ok(Started::Setup { module, so_pin, user_pin }) => {
             answer(&mut to, Ok(Response::Done))?;
             let result = match wire::decode(&next(&frames)?)? {
-                Request::InitToken { label } => setup::initialise(&module, &label, &so_pin, &user_pin)
-                    .map(|status| Response::Status(Status::from(status))),
+                Request::InitToken { label, software_only } => {
+                    setup::initialise(&module, &label, &so_pin, &user_pin, software_only)
+                        .map(|status| Response::Status(Status::from(status)))
+                }
                 other => allowed(role, &other).map(|()| Response::Done),
             };
             answer(&mut to, result)
@@ -123,6 +125,10 @@ fn start(hello: Hello, secrets: Vec<Frame>) -> HsmResult<Started> {
     }
     let map = VendorMap::parse(Path::new(&hello.map_path), &hello.map_text)
         .map_err(|error| refused("vendor map", "MAP_UNUSABLE", error.to_string()))?;
+    if map.suite() != Suite::Sm && hello.role != WorkerRole::Inspector {
+        let detail = format!("vendor map {} has no SM algorithms: probe, doctor and inventory only", map.name());
+        return Err(refused("vendor map", "SUITE_NOT_SERVED", detail));
+    }
     let module = Module::load(Path::new(&hello.module))?;
     Token::find(module, map, hello.label, hello.serial, hello.role, pins.next()).map(Box::new).map(Started::Token)
 }
@@ -167,6 +173,7 @@ fn allowed(role: WorkerRole, request: &Request) -> HsmResult<()> {
         | Request::OpenTransportKey { .. }
         | Request::Rewrap { .. } => WorkerRole::Bureau,
         Request::InitToken { .. } => WorkerRole::Setup,
+        Request::Probe { .. } => WorkerRole::Inspector,
         Request::Status => return Ok(()),
     };
     if by == role {
@@ -183,6 +190,11 @@ fn handle(token: &mut Token, request: &Request, scalar: Option<Frame>) -> HsmRes
             .try_into()
             .map_err(|_| refused("install_import_key", "SCALAR", "a private scalar has 32 bytes"))?;
         return bureau::install_import_key(token, label, Secret::take(bytes)).map(public_key);
+    }
+    if let Request::Probe { .. } = request {
+        let so_pin = scalar.map(|mut pin| Pin::new(std::mem::take(&mut *pin))).transpose();
+        let so_pin = so_pin.map_err(|error| pin_fault(&error.to_string()))?;
+        return probe::run(token, so_pin.as_ref()).map(Response::Findings);
     }
     token.attempt(|token| dispatch(token, request))
 }
@@ -220,7 +232,7 @@ fn dispatch(token: &mut Token, request: &Request) -> HsmResult<Response> {
             let kcvs = masters::import(token, id(import), &wanted?)?;
             Ok(Response::Kcvs(kcvs.into_iter().map(WireKcv::from).collect()))
         }
-        Request::InitToken { .. } | Request::InstallImportKey { .. } => {
+        Request::InitToken { .. } | Request::InstallImportKey { .. } | Request::Probe { .. } => {
             Err(refused("worker", "ROLE", "not a request for a token in use"))
         }
         Request::IssueChunk { kek, masters, blocks } => {
@@ -309,7 +321,7 @@ mod tests {
     #[test]
     fn each_request_belongs_to_one_role() {
         use WorkerRole as Role;
-        let roles = [Role::Bureau, Role::Ceremony, Role::Runtime, Role::SecurityOfficer, Role::Setup];
+        let roles = [Role::Bureau, Role::Ceremony, Role::Inspector, Role::Runtime, Role::SecurityOfficer, Role::Setup];
         let label = || "label".to_owned();
         for (request, of) in [
             (Request::LogHead, Role::Runtime),
@@ -320,7 +332,8 @@ mod tests {
             (Request::CreateTransportKey { id: [0; 16], label: label() }, Role::SecurityOfficer),
             (Request::TrustRecipient { id: [0; 16], label: label(), key: Vec::new() }, Role::SecurityOfficer),
             (Request::InstallImportKey { label: label() }, Role::Bureau),
-            (Request::InitToken { label: label() }, Role::Setup),
+            (Request::InitToken { label: label(), software_only: false }, Role::Setup),
+            (Request::Probe { throw_away: false }, Role::Inspector),
         ] {
             for role in roles {
                 let answer = allowed(role, &request).map_err(|error| error.code);

@@ -1,5 +1,7 @@
 //! `kms hsm`: a token before and between its uses.
 
+mod probe;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -19,6 +21,8 @@ use crate::token::{self, TokenOptions, WorkerOptions};
 pub(crate) enum Hsm {
     /// Initialise a free slot as a token: label, SO PIN, user PIN
     InitToken(InitToken),
+    /// Try 25 known attacks on a token, on keys of its own
+    Probe(probe::Probe),
     /// Show a token and the state of its PIN; does not log in unless a PIN is given
     Status(Status),
 }
@@ -59,6 +63,7 @@ impl Hsm {
     pub(crate) fn run(&self) -> Outcome<()> {
         match self {
             Self::InitToken(init) => init.run(),
+            Self::Probe(probe) => probe.run(),
             Self::Status(status) => status.run(),
         }
     }

@@ -40,11 +40,42 @@ pub enum MapFault {
         /// The number given.
         found: u64,
     },
-    /// SM2 and SM4 under one key type: certainly a mistake.
-    #[error("sm2 and sm4 have the same key type {number:#x}")]
+    /// A suite without its key types.
+    #[error("[key-types] needs {wanted}")]
+    KeyTypeMissing {
+        /// Their names.
+        wanted: &'static str,
+    },
+    /// A key type that the suite of the map does not have.
+    #[error("key type {name} belongs to the other suite")]
+    OtherSuite {
+        /// Its name.
+        name: String,
+    },
+    /// Key pairs and block cipher under one key type: certainly a mistake.
+    #[error("key pairs and block cipher have the same key type {number:#x}")]
     SameKeyType {
         /// The number given twice.
         number: u64,
+    },
+    /// `signer-id` and the signature mechanism contradict each other.
+    #[error("signer-id is \"caller\" exactly where sm2-sign has a number")]
+    SignerId,
+    /// Two operations under one number.
+    #[error("{first} and {second} have the same number {number:#x}")]
+    SameMechanism {
+        /// The number given twice.
+        number: u64,
+        /// One operation.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// Not a mechanism of this suite.
+    #[error("unknown mechanism {name:?}; README.md lists the names of each suite")]
+    UnknownMechanism {
+        /// The name given.
+        name: String,
     },
     /// Longer than the limit.
     #[error("{found} bytes; at most {max} are read")]

@@ -7,15 +7,17 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{CiphertextEncoding, Operation, OptionalAttribute, PointEncoding, SignatureEncoding};
+use super::{CiphertextEncoding, Evidence, OptionalAttribute, PointEncoding, SignatureEncoding, SignerId, Suite};
 
 /// The file, word for word.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct MapFile {
     pub(super) name: Spanned<String>,
+    #[serde(default)]
+    pub(super) suite: Suite,
     pub(super) key_types: KeyTypesTable,
-    pub(super) mechanisms: BTreeMap<Operation, Entry>,
+    pub(super) mechanisms: BTreeMap<String, Entry>,
     pub(super) encodings: EncodingsTable,
     pub(super) attributes: AttributesTable,
 }
@@ -23,9 +25,11 @@ pub(super) struct MapFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyTypesTable {
+    pub(super) aes: Option<Entry>,
+    pub(super) ec: Option<Entry>,
     pub(super) hmac: Entry,
-    pub(super) sm2: Entry,
-    pub(super) sm4: Entry,
+    pub(super) sm2: Option<Entry>,
+    pub(super) sm4: Option<Entry>,
 }
 
 #[derive(Deserialize)]
@@ -33,16 +37,20 @@ pub(super) struct KeyTypesTable {
 pub(super) struct Entry {
     pub(super) number: Spanned<u64>,
     /// Where the number comes from: for reviewers, read by nobody else.
-    #[serde(default, rename = "source")]
-    _source: Option<String>,
+    #[serde(rename = "source")]
+    _source: String,
+    /// How good that source is: likewise.
+    #[serde(rename = "evidence")]
+    _evidence: Evidence,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct EncodingsTable {
     pub(super) signature: SignatureEncoding,
     pub(super) ciphertext: CiphertextEncoding,
     pub(super) point: PointEncoding,
+    pub(super) signer_id: SignerId,
 }
 
 #[derive(Deserialize)]

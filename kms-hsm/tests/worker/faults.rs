@@ -135,7 +135,7 @@ fn a_wrong_map_is_refused_with_file_line_and_reason() {
         1 + text.lines().position(|line| line.starts_with(needle)).unwrap()
     };
     for (from, to, needle, reason) in [
-        ("sm4-key-gen = ", "sm4-keygen = ", "sm4-key-gen", "unknown variant"),
+        ("sm4-key-gen = ", "sm4-keygen = ", "sm4-key-gen", "unknown mechanism"),
         ("0x8D53_0004", "0x1_0000_0000", "hmac-sm3", "0x100000000"),
         ("0x8D53_0004", "0", "hmac-sm3", "not between"),
         ("0x8D53_0004", "-1", "hmac-sm3", "invalid"),
@@ -143,6 +143,9 @@ fn a_wrong_map_is_refused_with_file_line_and_reason() {
         ("point = \"octet-string\"", "point = \"hex\"", "point", "unknown variant"),
         ("signature = \"r-s\"", "signature = \"r-s\"\nz = 1", "ciphertext", "unknown field"),
         ("sm4 = { number = 0x8005_0001", "sm4 = { number = 0x8005_0002", "sm4 = ", "same key type"),
+        ("sm4 = { number", "aes = { number", "sm4 = ", "other suite"),
+        ("sm4-gcm = { number = 0x8D53_0002", "sm4-gcm = { number = 0x8D53_0001", "sm4-key-wrap", "same number"),
+        ("evidence = \"header\"", "evidence = \"rumour\"", "sm2 = ", "unknown variant"),
         ("name = \"hsm-sim\"", "name = \"HSM sim\"", "name", "lower-case"),
     ] {
         let error = map_error(|text| text.replacen(from, to, 1));

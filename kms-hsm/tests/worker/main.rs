@@ -7,5 +7,7 @@ mod device;
 mod faults;
 mod harness;
 mod instance;
+mod maps;
 mod masters;
 mod pin;
+mod probe;

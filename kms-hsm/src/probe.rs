@@ -1,0 +1,169 @@
+//! The battery of 25 attacks on key management through PKCS#11.
+//!
+//! Run in a worker of its own with a user's login, on keys made for it and destroyed after it; the
+//! attacks on handles, PIN and forks (22 to 24) on throw-away tokens only. Not a proof of security:
+//! an attack that is open is certain, one that is blocked was blocked in the form tried. Guards: a
+//! fault of module or worker ends the run and never counts as a refusal, and an attack whose scene
+//! could not be set is "not applicable", never "blocked".
+
+mod bench;
+mod derivation;
+mod handles;
+mod identity;
+mod pairs;
+mod run;
+mod table;
+mod throw_away;
+mod unwrapping;
+mod values;
+mod wrapping;
+
+use std::time::Duration;
+
+use kms_core::ports::HsmResult;
+use kms_core::secret::Pin;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::client::process::{Launch, Worker};
+use crate::config::HsmConfig;
+use crate::fault::refused;
+use crate::vendor::VendorMap;
+use crate::wire::{Request, Response, WorkerRole, garbled};
+
+pub(crate) use run::run;
+pub use table::{ATTACKS, Attack};
+pub use throw_away::{ThrowAway, throw_away};
+
+/// How much longer than one call a whole battery may take.
+const DEADLINES: u32 = 10;
+
+/// How an attack ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The token refused every form tried.
+    Blocked,
+    /// At least one form worked.
+    Open,
+    /// The scene could not be set, or the attack is not for this token.
+    NotApplicable,
+}
+
+/// A call the token refused.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The PKCS#11 function.
+    pub function: String,
+    /// The CKR code.
+    pub code: String,
+}
+
+/// What one attack came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Number in the battery, 1 to 25.
+    pub id: u8,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The refusals met, each once.
+    pub refusals: Vec<Refusal>,
+    /// What worked, and what could not be tried.
+    pub notes: Vec<String>,
+}
+
+/// One record of a report: the attack and what it came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    /// The attack.
+    #[serde(flatten)]
+    pub attack: Attack,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The refusals met.
+    pub refusals: Vec<Refusal>,
+    /// What worked, and what could not be tried.
+    pub notes: Vec<String>,
+}
+
+/// What the battery found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Label of the token.
+    pub token: String,
+    /// Manufacturer and model, as the token says.
+    pub model: String,
+    /// Name of the vendor map.
+    pub map: String,
+    /// Attacks refused.
+    pub blocked: usize,
+    /// Attacks that work.
+    pub open: usize,
+    /// Attacks not tried.
+    pub not_applicable: usize,
+    /// All attacks.
+    pub total: usize,
+    /// One record per attack, by number.
+    pub attacks: Vec<Record>,
+}
+
+/// Runs the battery on a token. With the SO PIN, which nobody gives but for a throw-away token, the
+/// attacks on handles, PIN and forks are run as well.
+pub(crate) fn probe(config: &HsmConfig, so_pin: Option<&Pin>) -> HsmResult<Report> {
+    let map_text = std::fs::read_to_string(&config.map)
+        .map_err(|error| refused("vendor map", "MAP_UNUSABLE", error.to_string()))?;
+    let map = VendorMap::parse(&config.map, &map_text)
+        .map_err(|error| refused("vendor map", "MAP_UNUSABLE", error.to_string()))?;
+    let pin = config.pin.pin()?;
+    let launch = Launch {
+        program: config.worker.clone(),
+        environment: &config.environment,
+        role: WorkerRole::Inspector,
+        module: &config.module,
+        map: Some((&config.map, &map_text)),
+        label: &config.token_label,
+        serial: config.token_serial.as_deref(),
+    };
+    let (mut worker, greeting) = Worker::start(&launch, &[&pin], config.deadline)?;
+    let Response::Status(status) = greeting else { return Err(garbled("not a status")) };
+    let status: kms_core::ports::TokenStatus = status.into();
+    let secret = so_pin.map(|pin| Zeroizing::new(pin.expose().to_vec()));
+    let request = Request::Probe { throw_away: so_pin.is_some() };
+    let deadline: Duration = config.deadline.saturating_mul(DEADLINES);
+    match worker.call(&request, secret.as_ref(), deadline)? {
+        Response::Findings(findings) => report(&status, &map, findings),
+        Response::Fault(fault) => Err(fault.into()),
+        _ => Err(garbled("not findings")),
+    }
+}
+
+/// Runs the battery on a token in use: 22 of 25 attacks, on session keys and one token object of its own.
+pub fn live(config: &HsmConfig) -> HsmResult<Report> {
+    probe(config, None)
+}
+
+fn report(status: &kms_core::ports::TokenStatus, map: &VendorMap, findings: Vec<Finding>) -> HsmResult<Report> {
+    if findings.len() != ATTACKS.len() || findings.iter().zip(ATTACKS).any(|(found, attack)| found.id != attack.id) {
+        return Err(garbled("not one finding for each attack"));
+    }
+    let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    Ok(Report {
+        token: status.label.clone(),
+        model: format!("{} {}", status.manufacturer, status.model),
+        map: map.name().to_owned(),
+        blocked: count(Verdict::Blocked),
+        open: count(Verdict::Open),
+        not_applicable: count(Verdict::NotApplicable),
+        total: ATTACKS.len(),
+        attacks: findings
+            .into_iter()
+            .zip(ATTACKS)
+            .map(|(finding, attack)| Record {
+                attack: *attack,
+                verdict: finding.verdict,
+                refusals: finding.refusals,
+                notes: finding.notes,
+            })
+            .collect(),
+    })
+}

@@ -1,0 +1,75 @@
+//! Calls that only probe and doctor make: copies, digests, values in clear, and a forked child.
+//!
+//! Same rules as the parent module. Guard: nothing here is reached by the workers that serve.
+
+use std::time::{Duration, Instant};
+
+use cryptoki::context::Function;
+use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE};
+use kms_core::ports::HsmResult;
+
+use super::{Encoded, Functions};
+use crate::fault::{self, broken};
+use crate::lockdown;
+
+/// How long the forked child may take.
+const CHILD_PATIENCE: Duration = Duration::from_secs(5);
+const CHILD_STEP: Duration = Duration::from_millis(5);
+
+impl Functions {
+    /// C_CopyObject.
+    pub(crate) fn copy(
+        &self,
+        session: CK_SESSION_HANDLE,
+        object: CK_OBJECT_HANDLE,
+        template: &mut Encoded,
+    ) -> HsmResult<CK_OBJECT_HANDLE> {
+        let mut copy = 0;
+        let (attributes, count) = template.parts();
+        call!(self, C_CopyObject, CopyObject, session, object, attributes, count, &raw mut copy)?;
+        Ok(copy)
+    }
+
+    /// An attribute that should not be readable, with the token's own words when it is not.
+    pub(crate) fn bare_value(
+        &self,
+        session: CK_SESSION_HANDLE,
+        object: CK_OBJECT_HANDLE,
+        kind: CK_ATTRIBUTE_TYPE,
+    ) -> HsmResult<Vec<u8>> {
+        let mut out = vec![0; 64];
+        let written = self.value_into(session, object, kind, &mut out)?;
+        out.truncate(written);
+        Ok(out)
+    }
+
+    /// Whether a child process could run `body` to the end with what it inherited. `None`: it did not end in time.
+    pub(crate) fn in_forked_child(body: impl FnOnce() -> bool) -> HsmResult<Option<bool>> {
+        // SAFETY: the child runs `body` and leaves by _exit, without destructors; the parent only waits.
+        let child = unsafe { libc::fork() };
+        if child < 0 {
+            return Err(broken("fork", "FORK", std::io::Error::last_os_error().to_string()));
+        }
+        if child == 0 {
+            lockdown::exit_now(i32::from(body()));
+        }
+        let patience = Instant::now() + CHILD_PATIENCE;
+        loop {
+            let mut status = 0;
+            // SAFETY: waits for the child just made; `status` is a live local.
+            let ended = unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) };
+            if ended == child {
+                return Ok(Some(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 1));
+            }
+            if ended < 0 || Instant::now() >= patience {
+                // SAFETY: ends and reaps the child just made, and no other process.
+                unsafe {
+                    libc::kill(child, libc::SIGKILL);
+                    libc::waitpid(child, &raw mut status, 0);
+                }
+                return Ok(None);
+            }
+            std::thread::sleep(CHILD_STEP);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A token's status on the pipe.
+
+use kms_core::ports::{PinState, TokenStatus};
+use serde::{Deserialize, Serialize};
+
+/// Token identity and PIN state.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Status {
+    label: String,
+    manufacturer: String,
+    model: String,
+    serial: String,
+    map: String,
+    user_pin: u8,
+}
+
+const PIN_STATES: [PinState; 4] = [PinState::Good, PinState::CountLow, PinState::FinalTry, PinState::Locked];
+
+impl From<TokenStatus> for Status {
+    fn from(status: TokenStatus) -> Self {
+        let state =
+            PIN_STATES.iter().zip(0..).find(|(state, _)| **state == status.user_pin).map_or(u8::MAX, |(_, n)| n);
+        Self {
+            label: status.label,
+            manufacturer: status.manufacturer,
+            model: status.model,
+            serial: status.serial,
+            map: status.map,
+            user_pin: state,
+        }
+    }
+}
+
+impl From<Status> for TokenStatus {
+    fn from(status: Status) -> Self {
+        Self {
+            user_pin: PIN_STATES.get(usize::from(status.user_pin)).copied().unwrap_or(PinState::Locked),
+            label: status.label,
+            manufacturer: status.manufacturer,
+            model: status.model,
+            serial: status.serial,
+            map: status.map,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pin_states_survive() {
+        for state in PIN_STATES {
+            let text = || "x".to_owned();
+            let status = TokenStatus {
+                label: text(),
+                manufacturer: text(),
+                model: text(),
+                serial: text(),
+                map: text(),
+                user_pin: state,
+            };
+            assert_eq!(TokenStatus::from(Status::from(status.clone())), status);
+        }
+    }
+}
