@@ -24,6 +24,10 @@ use narrator::Narrator;
 const CARDS_SEED: u64 = 1;
 /// Fewest and most root components.
 const COMPONENTS: std::ops::RangeInclusive<usize> = 2..=8;
+/// The rules that officers approve at genesis.
+const CEREMONY_RULES: &str = "ceremonies.toml";
+/// Cards per chunk here; the shipped rules have more.
+const CHUNK_CARDS: u32 = 100;
 /// Where policies are looked for: beside an installed or a built program, or here.
 const POLICY_FOLDERS: [&str; 3] = ["../../policies", "../share/kms/policies", "policies"];
 
@@ -172,6 +176,16 @@ fn read_components(path: &Path) -> Outcome<Vec<String>> {
     Ok(listed)
 }
 
+fn with_small_chunks(rules: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(rules);
+    let line = |line: &str| match line.starts_with("chunk_cards") {
+        true => format!("chunk_cards = {CHUNK_CARDS}  # quickstart: small chunks, to be watched\n"),
+        false => line.to_owned(),
+    };
+    text.split_inclusive('\n').map(line).collect::<String>().into_bytes()
+}
+
+/// The policy files as shipped, but for smaller chunks: with a thousand cards there is something to watch.
 fn copy_policies(from: &Path, to: &Path) -> Outcome<()> {
     for folder in ["", "profiles", "hsm"] {
         let (from, to) = (from.join(folder), to.join(folder));
@@ -181,7 +195,9 @@ fn copy_policies(from: &Path, to: &Path) -> Outcome<()> {
             let path = entry.map_err(|error| Failure::io("read", &from, &error))?.path();
             let name = path.file_name().filter(|_| path.extension().is_some_and(|e| e == "toml"));
             if let Some(name) = name {
-                files::write(&to.join(name), &files::read(&path, files::SMALL_FILE_BYTES_MAX)?, Access::Anyone)?;
+                let bytes = files::read(&path, files::SMALL_FILE_BYTES_MAX)?;
+                let bytes = if name == CEREMONY_RULES { with_small_chunks(&bytes) } else { bytes };
+                files::write(&to.join(name), &bytes, Access::Anyone)?;
             }
         }
     }
