@@ -23,4 +23,3 @@ mod storage;
 mod token;
 
 pub use ffi::C_GetFunctionList;
-pub use profile::{KeyKind, Mech, Profile};

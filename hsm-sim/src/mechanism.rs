@@ -5,10 +5,10 @@ pub(crate) mod mac;
 pub(crate) mod sm2;
 pub(crate) mod wrap;
 
-use cryptoki_sys::{CK_OBJECT_HANDLE, CKR_MECHANISM_PARAM_INVALID};
+use cryptoki_sys::{CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CKR_MECHANISM_PARAM_INVALID};
 
 use crate::{
-    profile::Mech,
+    profile::{Form, Mech},
     rv::{Result, Rv},
 };
 
@@ -18,6 +18,9 @@ pub(crate) const BLOCK_BYTES: usize = 16;
 /// A mechanism with its parameter, checked for shape and copied out of the caller's memory.
 pub(crate) struct Mechanism {
     pub(crate) mech: Mech,
+    /// As the caller numbered it; CKA_ALLOWED_MECHANISMS speaks of this.
+    pub(crate) number: CK_MECHANISM_TYPE,
+    pub(crate) form: Form,
     pub(crate) parameter: Parameter,
 }
 

@@ -25,7 +25,7 @@ use crate::{
     rv::{Result, Rv, ensure},
     session::Session,
     storage::{
-        create_private_dir, device_error, lock_file,
+        bind_profile, create_private_dir, device_error, lock_file,
         meta::{LABEL_BYTES, Meta, PinOwner, TokenKeys},
         random_number,
     },
@@ -64,6 +64,7 @@ pub(crate) struct Module {
 impl Module {
     pub(crate) fn new(dir: PathBuf, profile: &'static Profile) -> Result<Self> {
         create_private_dir(&dir)?;
+        bind_profile(&dir, profile.name(), Profile::STANDARD)?;
         let module = Self {
             dir,
             profile,

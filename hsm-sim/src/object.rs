@@ -15,12 +15,19 @@ use sm4::{
     cipher::{BlockCipherEncrypt, KeyInit},
 };
 
+use sm3::{Digest, Sm3};
+use zeroize::Zeroize;
+
 use crate::{
     attribute::{Attrs, Flags, Value},
     profile::{KeyKind, Profile},
+    rules::build::BLOCK_KEY_BYTES,
     rv::{Result, Rv, ensure},
     secret::Secret,
 };
+
+/// What makes the stand-in for SM1 neither SM1 nor SM4.
+const SM1_STAND_IN_LABEL: &[u8] = b"hsm-sim: stand-in, NOT SM1";
 
 /// Bytes of CKA_CHECK_VALUE (PKCS#11 2.40 §4.10.2: the first three bytes of the encryption of a null block).
 const CHECK_VALUE_BYTES: usize = 3;
@@ -43,7 +50,7 @@ pub(crate) struct Object {
     attrs: Attrs,
     home: Home,
     kind: Option<KeyKind>,
-    /// Expanded SM4 key: masters and KEKs are used a million times.
+    /// Expanded key: masters and KEKs are used a million times.
     schedule: OnceLock<Sm4>,
 }
 
@@ -95,11 +102,22 @@ impl Object {
 
     /// The expanded key of an SM4 key.
     pub(crate) fn sm4(&self) -> Result<&Sm4> {
+        ensure(self.kind == Some(KeyKind::Sm4), CKR_KEY_TYPE_INCONSISTENT)?;
+        self.block_cipher()
+    }
+
+    /// The expanded key of a block cipher. For SM1, which is secret, another permutation stands in: SM4 under a key that
+    /// is worked out from the given one.
+    pub(crate) fn block_cipher(&self) -> Result<&Sm4> {
         if let Some(schedule) = self.schedule.get() {
             return Ok(schedule);
         }
-        ensure(self.kind == Some(KeyKind::Sm4), CKR_KEY_TYPE_INCONSISTENT)?;
-        let schedule = Sm4::new_from_slice(self.secret()?.expose()).map_err(|_| Rv(CKR_KEY_SIZE_RANGE))?;
+        let key = match self.kind {
+            Some(KeyKind::Sm4) => self.secret()?,
+            Some(KeyKind::Sm1) => &Arc::new(sm1_stand_in_key(self.secret()?)),
+            _ => return Err(Rv(CKR_KEY_TYPE_INCONSISTENT)),
+        };
+        let schedule = Sm4::new_from_slice(key.expose()).map_err(|_| Rv(CKR_KEY_SIZE_RANGE))?;
         Ok(self.schedule.get_or_init(|| schedule))
     }
 
@@ -129,13 +147,13 @@ impl Object {
         }
     }
 
-    /// First three bytes of E_K(0), for SM4 keys.
+    /// First three bytes of E_K(0), for keys of block ciphers.
     pub(crate) fn check_value(&self) -> Option<Vec<u8>> {
         if let Some(stored) = self.attrs.bytes(CKA_CHECK_VALUE) {
             return Some(stored.to_vec());
         }
         let mut block = [0; 16].into();
-        self.sm4().ok()?.encrypt_block(&mut block);
+        self.block_cipher().ok()?.encrypt_block(&mut block);
         Some(block[..CHECK_VALUE_BYTES].to_vec())
     }
 
@@ -155,6 +173,14 @@ impl Object {
         let rest: usize = self.attrs.rest().iter().map(|(_, value)| value_bytes(value)).sum();
         size_of::<Self>() + rest + self.attrs.value().map_or(0, |value| value.len())
     }
+}
+
+/// The first half of SM3(label ‖ key).
+fn sm1_stand_in_key(key: &Secret) -> Secret {
+    let mut digest = Sm3::new_with_prefix(SM1_STAND_IN_LABEL).chain_update(key.expose()).finalize();
+    let derived = Secret::copy_of(&digest[..BLOCK_KEY_BYTES]);
+    digest.zeroize();
+    derived
 }
 
 fn value_bytes(value: &Value) -> usize {

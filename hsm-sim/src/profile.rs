@@ -1,20 +1,20 @@
 //! Vendor numbers as data: which `CK_MECHANISM_TYPE` and `CK_KEY_TYPE` stand for which SM algorithm.
 //!
 //! PKCS#11 has no numbers for SM2, SM3 and SM4; every vendor chose its own and they collide. The token's code speaks
-//! [`Mech`] and [`KeyKind`] only, and this table is the one place where numbers are. A further vendor is a further table.
+//! [`Mech`], [`Form`] and [`KeyKind`] only; `vendors` is the one place where numbers are. A further vendor is a further table.
+
+mod vendors;
 
 use cryptoki_sys::{
-    CK_FLAGS, CK_KEY_TYPE, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKF_DECRYPT,
-    CKF_DERIVE, CKF_DIGEST, CKF_EC_F_P, CKF_EC_OID, CKF_EC_UNCOMPRESS, CKF_ENCRYPT, CKF_GENERATE,
-    CKF_GENERATE_KEY_PAIR, CKF_SIGN, CKF_UNWRAP, CKF_VERIFY, CKF_WRAP, CKK_GENERIC_SECRET, CKM_GENERIC_SECRET_KEY_GEN,
+    CK_ATTRIBUTE_TYPE, CK_FLAGS, CK_KEY_TYPE, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_ULONG,
+    CK_UNAVAILABLE_INFORMATION,
 };
 
-/// Start of the block that vendors number freely (`CKM_VENDOR_DEFINED`, `CKK_VENDOR_DEFINED`).
-const V: CK_ULONG = 0x8000_0000;
+use self::vendors::{VENDORS, Vendor};
 
 /// What a mechanism does, whatever its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mech {
+pub(crate) enum Mech {
     /// Generates an SM4 key.
     Sm4KeyGen,
     /// SM4-ECB without padding.
@@ -33,11 +33,11 @@ pub enum Mech {
     Sm4EcbEncryptData,
     /// Generates an SM2 key pair.
     Sm2KeyPairGen,
-    /// SM2 signature over a 32-byte e; r ‖ s.
+    /// SM2 signature over a 32-byte e.
     Sm2Raw,
-    /// SM2 signature over a message, e = SM3(Z ‖ M); r ‖ s. Parameter: the signer ID, or nothing for the default ID.
+    /// SM2 signature over a message, e = SM3(Z ‖ M).
     Sm2Sm3,
-    /// SM2 encryption; DER of GM/T 0009 §7.2. Also wraps and unwraps.
+    /// SM2 encryption. Also wraps and unwraps.
     Sm2Encrypt,
     /// SM3 digest.
     Sm3,
@@ -47,11 +47,34 @@ pub enum Mech {
     GenericSecretKeyGen,
     /// Derives a key as the XOR of component keys; parameter: array of `CK_OBJECT_HANDLE`.
     XorKeys,
+    /// Generates a key of the SM1 stand-in.
+    Sm1KeyGen,
+    /// The stand-in for SM1-ECB.
+    Sm1Ecb,
+    /// The stand-in for SM1-CBC; parameter: 16-byte IV.
+    Sm1Cbc,
+    /// The stand-in for SM1-CBC with PKCS#7 padding; parameter: 16-byte IV.
+    Sm1CbcPad,
+}
+
+impl Mech {
+    /// The keys of a block cipher mode.
+    pub(crate) fn block_cipher(self) -> Option<KeyKind> {
+        match self {
+            Self::Sm4Ecb | Self::Sm4Cbc | Self::Sm4CbcPad | Self::Sm4Gcm | Self::Sm4KeyWrap => Some(KeyKind::Sm4),
+            Self::Sm1Ecb | Self::Sm1Cbc | Self::Sm1CbcPad => Some(KeyKind::Sm1),
+            _ => None,
+        }
+    }
+
+    fn is_sm1(self) -> bool {
+        self == Self::Sm1KeyGen || self.block_cipher() == Some(KeyKind::Sm1)
+    }
 }
 
 /// The key types the token holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyKind {
+pub(crate) enum KeyKind {
     /// 16-byte SM4 key.
     Sm4,
     /// Key on the curve of GM/T 0003.5.
@@ -60,107 +83,134 @@ pub enum KeyKind {
     Generic,
     /// Key of HMAC-SM3.
     HmacSm3,
+    /// Key of the SM1 stand-in. SM1 is secret; what is done with it here is something else.
+    Sm1,
 }
 
-/// One row of a profile.
+/// How a signature is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignatureForm {
+    /// r ‖ s, 64 bytes.
+    Pair,
+    /// SEQUENCE of two INTEGERs (GM/T 0009 §7.3).
+    Der,
+}
+
+/// How an SM2 ciphertext is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CiphertextForm {
+    /// SM2Cipher of GM/T 0009 §7.2.
+    Der,
+    /// 04 ‖ x ‖ y ‖ hash ‖ text.
+    C1C3C2,
+}
+
+/// Where the signer ID of [`Mech::Sm2Sm3`] comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignerId {
+    /// The parameter; without one it is the default ID.
+    AnyOrDefault,
+    /// Always the default ID.
+    Default,
+    /// There is none: e = SM3(M), without Z.
+    Missing,
+}
+
+/// What vendors write differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(crate) signature: SignatureForm,
+    pub(crate) ciphertext: CiphertextForm,
+    pub(crate) signer_id: SignerId,
+}
+
+impl Form {
+    pub(crate) const STANDARD: Self =
+        Self { signature: SignatureForm::Pair, ciphertext: CiphertextForm::Der, signer_id: SignerId::AnyOrDefault };
+}
+
+/// One row of a profile. A number may stand in two rows that differ in their flags.
 struct Row {
     mech: Mech,
     number: CK_MECHANISM_TYPE,
     min: CK_ULONG,
     max: CK_ULONG,
     flags: CK_FLAGS,
+    form: Form,
 }
 
-/// One vendor's numbers.
-pub struct Profile {
-    name: &'static str,
-    mechanisms: &'static [Row],
-    key_kinds: &'static [(KeyKind, CK_KEY_TYPE)],
+/// One vendor's numbers, as one token uses them.
+pub(crate) struct Profile {
+    vendor: &'static Vendor,
+    sm1_stand_in: bool,
 }
-
-const CRYPT: CK_FLAGS = CKF_ENCRYPT | CKF_DECRYPT;
-const SIGN: CK_FLAGS = CKF_SIGN | CKF_VERIFY;
-const WRAP: CK_FLAGS = CKF_WRAP | CKF_UNWRAP;
-const EC: CK_FLAGS = CKF_EC_F_P | CKF_EC_OID | CKF_EC_UNCOMPRESS;
-
-const fn row(mech: Mech, number: CK_ULONG, sizes: (CK_ULONG, CK_ULONG), flags: CK_FLAGS) -> Row {
-    Row { mech, number, min: sizes.0, max: sizes.1, flags }
-}
-
-/// IBM EP11's numbers (ep11.h), the only published set that numbers SM4 derive-by-encryption; what it lacks is in a
-/// block of our own from V+0x0D530001.
-const IBM_EP11: Profile = Profile {
-    name: "ibm-ep11",
-    mechanisms: &[
-        row(Mech::Sm4KeyGen, V + 0x50001, (16, 16), CKF_GENERATE),
-        row(Mech::Sm4Cbc, V + 0x50002, (16, 16), CRYPT),
-        row(Mech::Sm4CbcPad, V + 0x50003, (16, 16), CRYPT),
-        row(Mech::Sm4Ecb, V + 0x50004, (16, 16), CRYPT),
-        row(Mech::Sm4EcbEncryptData, V + 0x50009, (16, 16), CKF_DERIVE),
-        row(Mech::Sm2KeyPairGen, V + 0x5000A, (256, 256), CKF_GENERATE_KEY_PAIR | EC),
-        row(Mech::Sm2Raw, V + 0x5000B, (256, 256), SIGN | EC),
-        row(Mech::Sm2Sm3, V + 0x5000C, (256, 256), SIGN | EC),
-        row(Mech::Sm2Encrypt, V + 0x5000D, (256, 256), CRYPT | WRAP | EC),
-        row(Mech::Sm3, V + 0x5000E, (0, 0), CKF_DIGEST),
-        row(Mech::Sm4KeyWrap, V + 0x0D53_0001, (16, 16), WRAP),
-        row(Mech::Sm4Gcm, V + 0x0D53_0002, (16, 16), CRYPT | WRAP),
-        row(Mech::Sm4Cmac, V + 0x0D53_0003, (16, 16), SIGN),
-        row(Mech::HmacSm3, V + 0x0D53_0004, (1, 512), SIGN),
-        row(Mech::XorKeys, V + 0x0D53_0005, (16, 128), CKF_DERIVE),
-        row(Mech::GenericSecretKeyGen, CKM_GENERIC_SECRET_KEY_GEN, (16, 128), CKF_GENERATE),
-    ],
-    key_kinds: &[
-        (KeyKind::Sm4, V + 0x50001),
-        (KeyKind::Sm2, V + 0x50002),
-        (KeyKind::HmacSm3, V + 0x0D53_0001),
-        (KeyKind::Generic, CKK_GENERIC_SECRET),
-    ],
-};
-
-const PROFILES: &[Profile] = &[IBM_EP11];
 
 impl Profile {
-    /// The profile of that name; nothing is guessed.
-    pub fn named(name: &str) -> Option<&'static Self> {
-        PROFILES.iter().find(|profile| profile.name == name)
-    }
-
     /// Used when `HSM_SIM_PROFILE` is not set.
-    pub fn standard() -> &'static Self {
-        &PROFILES[0]
+    pub(crate) const STANDARD: &'static str = "ibm-ep11";
+
+    /// The profile of that name; nothing is guessed. The SM1 stand-in is there for vendors that number SM1 only.
+    pub(crate) fn named(name: &str, sm1_stand_in: bool) -> Option<Self> {
+        let vendor = VENDORS.iter().find(|vendor| vendor.name == name)?;
+        let has_sm1 = vendor.mechanisms.iter().any(|row| row.mech.is_sm1());
+        (has_sm1 || !sm1_stand_in).then_some(Self { vendor, sm1_stand_in })
     }
 
-    /// Number → meaning.
-    pub fn mech(&self, number: CK_MECHANISM_TYPE) -> Option<Mech> {
-        self.mechanisms.iter().find(|row| row.number == number).map(|row| row.mech)
+    /// Its name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.vendor.name
     }
 
-    /// Meaning → number.
-    pub fn number(&self, mech: Mech) -> CK_MECHANISM_TYPE {
-        self.mechanisms.iter().find(|row| row.mech == mech).map_or(CK_UNAVAILABLE_INFORMATION, |row| row.number)
+    fn rows(&self) -> impl Iterator<Item = &'static Row> {
+        let sm1 = self.sm1_stand_in;
+        self.vendor.mechanisms.iter().filter(move |row| sm1 || !row.mech.is_sm1())
     }
 
-    /// Every number, in table order.
-    pub fn numbers(&self) -> impl ExactSizeIterator<Item = CK_MECHANISM_TYPE> {
-        self.mechanisms.iter().map(|row| row.number)
+    /// Number → meaning, for a purpose out of `flags`.
+    pub(crate) fn mech(&self, number: CK_MECHANISM_TYPE, flags: CK_FLAGS) -> Option<(Mech, Form)> {
+        let row = self.rows().find(|row| row.number == number && row.flags & flags != 0)?;
+        Some((row.mech, row.form))
+    }
+
+    /// Meaning → number: the first, if the vendor has several.
+    pub(crate) fn number(&self, mech: Mech) -> CK_MECHANISM_TYPE {
+        self.rows().find(|row| row.mech == mech).map_or(CK_UNAVAILABLE_INFORMATION, |row| row.number)
+    }
+
+    /// Every number, once, in table order.
+    pub(crate) fn numbers(&self) -> Vec<CK_MECHANISM_TYPE> {
+        let mut numbers: Vec<_> = self.rows().map(|row| row.number).collect();
+        numbers.dedup();
+        numbers
     }
 
     /// `CK_MECHANISM_INFO` of a number (PKCS#11 2.40 §5.5).
-    pub fn info(&self, number: CK_MECHANISM_TYPE) -> Option<CK_MECHANISM_INFO> {
-        let row = self.mechanisms.iter().find(|row| row.number == number)?;
-        Some(CK_MECHANISM_INFO { ulMinKeySize: row.min, ulMaxKeySize: row.max, flags: row.flags })
+    pub(crate) fn info(&self, number: CK_MECHANISM_TYPE) -> Option<CK_MECHANISM_INFO> {
+        let rows = || self.rows().filter(|row| row.number == number);
+        let first = rows().next()?;
+        let flags = rows().fold(0, |flags, row| flags | row.flags);
+        Some(CK_MECHANISM_INFO { ulMinKeySize: first.min, ulMaxKeySize: first.max, flags })
     }
 
     /// `CKA_KEY_TYPE` → meaning.
-    pub fn key_kind(&self, number: CK_KEY_TYPE) -> Option<KeyKind> {
-        self.key_kinds.iter().find(|(_, known)| *known == number).map(|(kind, _)| *kind)
+    pub(crate) fn key_kind(&self, number: CK_KEY_TYPE) -> Option<KeyKind> {
+        let found = self.vendor.key_kinds.iter().find(|(_, known)| *known == number).map(|(kind, _)| *kind);
+        found.filter(|kind| self.sm1_stand_in || *kind != KeyKind::Sm1)
     }
 
     /// Meaning → `CKA_KEY_TYPE`.
-    pub fn key_type(&self, kind: KeyKind) -> CK_KEY_TYPE {
-        self.key_kinds
-            .iter()
-            .find(|(known, _)| *known == kind)
-            .map_or(CK_UNAVAILABLE_INFORMATION, |(_, number)| *number)
+    pub(crate) fn key_type(&self, kind: KeyKind) -> CK_KEY_TYPE {
+        let found = self.vendor.key_kinds.iter().find(|(known, _)| *known == kind);
+        found.map_or(CK_UNAVAILABLE_INFORMATION, |(_, number)| *number)
+    }
+
+    /// Is this an attribute that the vendor's tokens do not know?
+    pub(crate) fn lacks(&self, attribute: CK_ATTRIBUTE_TYPE) -> bool {
+        self.vendor.lacks.contains(&attribute)
+    }
+
+    /// Must CKA_EC_PARAMS be stated when a key pair is made?
+    pub(crate) fn curve_required(&self) -> bool {
+        self.vendor.curve_required
     }
 }

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use cryptoki_sys::{
-    CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SESSION_INFO, CK_SLOT_ID, CKF_RW_SESSION, CKF_SERIAL_SESSION,
-    CKR_KEY_HANDLE_INVALID, CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS, CKS_RW_PUBLIC_SESSION, CKS_RW_SO_FUNCTIONS,
-    CKS_RW_USER_FUNCTIONS,
+    CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SESSION_INFO, CK_SLOT_ID, CKF_RW_SESSION,
+    CKF_SERIAL_SESSION, CKR_KEY_HANDLE_INVALID, CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS, CKS_RW_PUBLIC_SESSION,
+    CKS_RW_SO_FUNCTIONS, CKS_RW_USER_FUNCTIONS,
 };
 use parking_lot::{Mutex, MutexGuard};
 use sm3::{Digest, Sm3};
@@ -16,7 +16,6 @@ use crate::{
     attribute::Flags,
     mechanism::{cipher::CipherOperation, mac::MacOperation},
     object::Object,
-    profile::{Mech, Profile},
     rules::{Caller, Role, usage::ensure_use},
     rv::Result,
     token::Token,
@@ -91,15 +90,9 @@ impl Session {
     }
 
     /// The key of `handle`, if it may be used so.
-    pub(crate) fn key(
-        &self,
-        handle: CK_OBJECT_HANDLE,
-        usage: Flags,
-        mech: Mech,
-        profile: &Profile,
-    ) -> Result<Arc<Object>> {
+    pub(crate) fn key(&self, handle: CK_OBJECT_HANDLE, usage: Flags, number: CK_MECHANISM_TYPE) -> Result<Arc<Object>> {
         let key = self.token.key(handle, CKR_KEY_HANDLE_INVALID)?;
-        ensure_use(&key, usage, mech, profile)?;
+        ensure_use(&key, usage, number)?;
         Ok(key)
     }
 

@@ -22,11 +22,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_DEVICE_MEMORY};
+use cryptoki_sys::{CKR_ARGUMENTS_BAD, CKR_DEVICE_ERROR, CKR_DEVICE_MEMORY};
 
 use crate::{
     object::ObjectId,
-    rv::{Result, Rv},
+    rv::{Result, Rv, ensure},
     secret::fill_random,
     storage::{generation::Generation, meta::Meta},
 };
@@ -229,6 +229,24 @@ pub(crate) fn random_number() -> Result<u64> {
     let mut bytes = [0; 8];
     fill_random(&mut bytes)?;
     Ok(u64::from_be_bytes(bytes))
+}
+
+/// Binds a directory of tokens to the numbering in which its keys are stored: the file `profile` names it, unless it is
+/// `standard`. A directory that is bound to another one is refused: the same numbers would mean other keys.
+pub(crate) fn bind_profile(dir: &Path, name: &str, standard: &str) -> Result<()> {
+    let file = dir.join("profile");
+    match fs::read(&file) {
+        Ok(bound) => ensure(bound == name.as_bytes(), CKR_ARGUMENTS_BAD),
+        Err(error) if error.kind() == ErrorKind::NotFound && name == standard => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            for entry in fs::read_dir(dir).map_err(device_error)? {
+                let is_token = entry.map_err(device_error)?.file_name().as_encoded_bytes().starts_with(b"token-");
+                ensure(!is_token, CKR_ARGUMENTS_BAD)?;
+            }
+            replace(dir, "profile", name.as_bytes())
+        }
+        Err(error) => Err(device_error(error)),
+    }
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -33,11 +33,10 @@ pub(crate) fn start_cipher(
         Direction::Decrypt => (Flags::DECRYPT, CKO_PRIVATE_KEY),
     };
     let fits = |key: &Object, kind| match mechanism.mech {
-        Mech::Sm4Ecb | Mech::Sm4Cbc | Mech::Sm4CbcPad | Mech::Sm4Gcm => Ok(kind == KeyKind::Sm4),
         Mech::Sm2Encrypt => Ok(key.class() == half),
-        _ => Err(Rv(CKR_MECHANISM_INVALID)),
+        mech => Ok(kind == mech.block_cipher().ok_or(Rv(CKR_MECHANISM_INVALID))?),
     };
-    let key = usable(session, key, usage, mechanism.mech, fits)?;
+    let key = usable(session, key, usage, mechanism, fits)?;
     CipherOperation::start(direction, mechanism, key)
 }
 
@@ -55,7 +54,7 @@ pub(crate) fn start_mac(
         Mech::Sm2Raw | Mech::Sm2Sm3 => Ok(key.class() == half),
         _ => Err(Rv(CKR_MECHANISM_INVALID)),
     };
-    let key = usable(session, key, usage, mechanism.mech, fits)?;
+    let key = usable(session, key, usage, mechanism, fits)?;
     MacOperation::start(mechanism, key)
 }
 
@@ -78,11 +77,11 @@ fn usable(
     session: &Session,
     key: CK_OBJECT_HANDLE,
     usage: Flags,
-    mech: Mech,
+    mechanism: &Mechanism,
     fits: impl Fn(&Object, KeyKind) -> Result<bool>,
 ) -> Result<Arc<Object>> {
     let key = session.token().key(key, CKR_KEY_HANDLE_INVALID)?;
     ensure(fits(&key, kind_of_key(&key)?)?, CKR_KEY_TYPE_INCONSISTENT)?;
-    crate::rules::usage::ensure_use(&key, usage, mech, session.caller().profile)?;
+    crate::rules::usage::ensure_use(&key, usage, mechanism.number)?;
     Ok(key)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cryptoki_sys::{
     CK_OBJECT_HANDLE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKA_CHECK_VALUE, CKA_CLASS, CKA_DERIVE_TEMPLATE,
-    CKA_EC_POINT, CKA_KEY_TYPE, CKA_VALUE_LEN, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
+    CKA_EC_PARAMS, CKA_EC_POINT, CKA_KEY_TYPE, CKA_VALUE_LEN, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
     CKR_ATTRIBUTE_READ_ONLY, CKR_KEY_HANDLE_INVALID, CKR_KEY_NOT_WRAPPABLE, CKR_KEY_SIZE_RANGE,
     CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID, CKR_TEMPLATE_INCOMPLETE,
     CKR_TEMPLATE_INCONSISTENT, CKR_UNWRAPPING_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
@@ -19,7 +19,7 @@ use crate::{
     object::Object,
     profile::{KeyKind, Mech, Profile},
     rules::{
-        build::{Origin, SM4_KEY_BYTES, derived_shape, ensure_length, require, settle},
+        build::{BLOCK_KEY_BYTES, Origin, derived_shape, ensure_length, require, settle},
         shape::ensure_pair,
         usage::{ensure_component, ensure_encrypt_data_base, ensure_wrappable},
     },
@@ -40,10 +40,11 @@ pub(crate) fn generate(session: &Session, mechanism: &Mechanism, template: Attrs
     let mut attrs = template;
     require(&mut attrs, CKA_CLASS, CKO_SECRET_KEY)?;
     let length = match mechanism.mech {
-        Mech::Sm4KeyGen => {
-            require(&mut attrs, CKA_KEY_TYPE, caller.profile.key_type(KeyKind::Sm4))?;
-            require(&mut attrs, CKA_VALUE_LEN, SM4_KEY_BYTES as CK_ULONG)?;
-            SM4_KEY_BYTES as CK_ULONG
+        Mech::Sm4KeyGen | Mech::Sm1KeyGen => {
+            let kind = if mechanism.mech == Mech::Sm4KeyGen { KeyKind::Sm4 } else { KeyKind::Sm1 };
+            require(&mut attrs, CKA_KEY_TYPE, caller.profile.key_type(kind))?;
+            require(&mut attrs, CKA_VALUE_LEN, BLOCK_KEY_BYTES as CK_ULONG)?;
+            BLOCK_KEY_BYTES as CK_ULONG
         }
         Mech::GenericSecretKeyGen => {
             if attrs.number(CKA_KEY_TYPE) != Some(caller.profile.key_type(KeyKind::HmacSm3)) {
@@ -56,7 +57,7 @@ pub(crate) fn generate(session: &Session, mechanism: &Mechanism, template: Attrs
         _ => return Err(Rv(CKR_MECHANISM_INVALID)),
     };
     ensure(attrs.get(CKA_CHECK_VALUE).is_none(), CKR_ATTRIBUTE_READ_ONLY)?;
-    let origin = Origin::Generated(caller.profile.number(mechanism.mech));
+    let origin = Origin::Generated(mechanism.number);
     let mut attrs = settle(attrs, &origin, caller)?;
     attrs.set_value(Arc::new(Secret::random(length as usize)?));
     add(session, attrs, None)
@@ -77,7 +78,9 @@ pub(crate) fn generate_pair(
         ensure(half.get(CKA_EC_POINT).is_none(), CKR_ATTRIBUTE_READ_ONLY)?;
         ensure_curve(half)?;
     }
-    let origin = Origin::Generated(caller.profile.number(mechanism.mech));
+    let curve_stated = public.get(CKA_EC_PARAMS).is_some() || !caller.profile.curve_required();
+    ensure(curve_stated, CKR_TEMPLATE_INCOMPLETE)?;
+    let origin = Origin::Generated(mechanism.number);
     let mut public = settle(public, &origin, caller)?;
     let mut private = settle(private, &origin, caller)?;
     ensure_pair(&public, &private)?;
@@ -117,14 +120,13 @@ impl Wrapping {
         let wrapper = token.key(wrapper, CKR_WRAPPING_KEY_HANDLE_INVALID)?;
         let target_key = token.key(target, CKR_KEY_HANDLE_INVALID)?;
         let fits = match mechanism.mech {
-            Mech::Sm4KeyWrap | Mech::Sm4Gcm => wrapper.key_kind() == Some(KeyKind::Sm4),
             Mech::Sm2Encrypt => wrapper.class() == CKO_PUBLIC_KEY,
-            _ => return Err(Rv(CKR_MECHANISM_INVALID)),
+            mech => wrapper.key_kind() == Some(mech.block_cipher().ok_or(Rv(CKR_MECHANISM_INVALID))?),
         };
         ensure(fits, CKR_WRAPPING_KEY_TYPE_INCONSISTENT)?;
-        crate::rules::usage::ensure_use(&wrapper, Flags::WRAP, mechanism.mech, profile)?;
+        crate::rules::usage::ensure_use(&wrapper, Flags::WRAP, mechanism.number)?;
         ensure(wrapper_handle != target, CKR_KEY_NOT_WRAPPABLE)?;
-        ensure_wrappable(&wrapper, &target_key)?;
+        ensure_wrappable(&wrapper, &target_key, profile)?;
         let length = wrap::length(mechanism, &target_key)?;
         Ok(Self { wrapper, target: target_key, length })
     }
@@ -151,12 +153,11 @@ pub(crate) fn unwrap(
     let caller = session.caller();
     let key = session.token().key(unwrapper, CKR_UNWRAPPING_KEY_HANDLE_INVALID)?;
     let fits = match mechanism.mech {
-        Mech::Sm4KeyWrap | Mech::Sm4Gcm => key.key_kind() == Some(KeyKind::Sm4),
         Mech::Sm2Encrypt => key.class() == CKO_PRIVATE_KEY,
-        _ => return Err(Rv(CKR_MECHANISM_INVALID)),
+        mech => key.key_kind() == Some(mech.block_cipher().ok_or(Rv(CKR_MECHANISM_INVALID))?),
     };
     ensure(fits, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT)?;
-    crate::rules::usage::ensure_use(&key, Flags::UNWRAP, mechanism.mech, caller.profile)?;
+    crate::rules::usage::ensure_use(&key, Flags::UNWRAP, mechanism.number)?;
     let mut attrs = template;
     let stated_check = attrs.remove(CKA_CHECK_VALUE);
     let mut attrs = settle(attrs, &Origin::Unwrapped(&key), caller)?;
@@ -180,11 +181,10 @@ pub(crate) fn derive(
     base: CK_OBJECT_HANDLE,
     template: Attrs,
 ) -> Result<CK_OBJECT_HANDLE> {
-    let profile = session.caller().profile;
-    let base_key = session.key(base, Flags::DERIVE, mechanism.mech, profile)?;
+    let base_key = session.key(base, Flags::DERIVE, mechanism.number)?;
     match (mechanism.mech, &mechanism.parameter) {
         (Mech::Sm4EcbEncryptData, Parameter::StringData(data)) => encrypt_data(session, &base_key, data, template),
-        (Mech::XorKeys, Parameter::Handles(others)) => xor_keys(session, (base, base_key), others, template),
+        (Mech::XorKeys, Parameter::Handles(others)) => xor_keys(session, mechanism, (base, base_key), others, template),
         (Mech::Sm4EcbEncryptData | Mech::XorKeys, _) => Err(Rv(CKR_MECHANISM_PARAM_INVALID)),
         _ => Err(Rv(CKR_MECHANISM_INVALID)),
     }
@@ -194,8 +194,8 @@ pub(crate) fn derive(
 fn encrypt_data(session: &Session, base: &Object, data: &[u8], mut template: Attrs) -> Result<CK_OBJECT_HANDLE> {
     let caller = session.caller();
     let schedule = base.sm4()?;
-    ensure_encrypt_data_base(base)?;
-    let length = derived_shape(&mut template, base, (caller.profile.key_type(KeyKind::Sm4), SM4_KEY_BYTES))?;
+    ensure_encrypt_data_base(base, caller.profile)?;
+    let length = derived_shape(&mut template, base, (caller.profile.key_type(KeyKind::Sm4), BLOCK_KEY_BYTES))?;
     // One input per child: longer data of which the tail is ignored would give the same child again.
     let exact = !data.is_empty() && data.len() == length.next_multiple_of(BLOCK_BYTES);
     ensure(exact, CKR_MECHANISM_PARAM_INVALID)?;
@@ -218,6 +218,7 @@ fn encrypt_data(session: &Session, base: &Object, data: &[u8], mut template: Att
 /// lacks one, says nothing about the result.
 fn xor_keys(
     session: &Session,
+    mechanism: &Mechanism,
     (base_handle, base): (CK_OBJECT_HANDLE, Arc<Object>),
     others: &[CK_OBJECT_HANDLE],
     mut template: Attrs,
@@ -229,7 +230,7 @@ fn xor_keys(
     for handle in others {
         ensure(!handles.contains(handle), CKR_MECHANISM_PARAM_INVALID)?;
         handles.push(*handle);
-        keys.push(session.key(*handle, Flags::DERIVE, Mech::XorKeys, caller.profile)?);
+        keys.push(session.key(*handle, Flags::DERIVE, mechanism.number)?);
     }
     for (at, key) in keys.iter().enumerate() {
         ensure_component(key, caller.profile)?;

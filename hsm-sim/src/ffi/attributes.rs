@@ -11,6 +11,7 @@ use cryptoki_sys::{
 use super::{
     faults::plan,
     memory::{input, read},
+    module,
 };
 use crate::{
     attribute::{ATTRIBUTES_MAX, Attrs, Kind, MECHANISMS_MAX, TEMPLATE_DEPTH_MAX, VALUE_BYTES_MAX, Value, kind_of},
@@ -23,6 +24,12 @@ use crate::{
 pub(super) unsafe fn template(list: *const CK_ATTRIBUTE, count: CK_ULONG) -> Result<Attrs> {
     // SAFETY: passed on.
     unsafe { template_at_depth(list, count, 0) }
+}
+
+/// The encoding of an attribute, unless the token does not know it, or the vendor's tokens do not.
+fn known(attribute: CK_ATTRIBUTE_TYPE) -> Result<Kind> {
+    ensure(!module()?.profile().lacks(attribute), CKR_ATTRIBUTE_TYPE_INVALID)?;
+    kind_of(attribute).ok_or(Rv(CKR_ATTRIBUTE_TYPE_INVALID))
 }
 
 unsafe fn template_at_depth(list: *const CK_ATTRIBUTE, count: CK_ULONG, depth: usize) -> Result<Attrs> {
@@ -42,7 +49,7 @@ unsafe fn template_at_depth(list: *const CK_ATTRIBUTE, count: CK_ULONG, depth: u
 
 unsafe fn state(attrs: &mut Attrs, attribute: &CK_ATTRIBUTE, depth: usize) -> Result<()> {
     let invalid = Rv(CKR_ATTRIBUTE_VALUE_INVALID);
-    let kind = kind_of(attribute.type_).ok_or(Rv(CKR_ATTRIBUTE_TYPE_INVALID))?;
+    let kind = known(attribute.type_)?;
     ensure(attribute.ulValueLen <= VALUE_BYTES_MAX as CK_ULONG, CKR_ATTRIBUTE_VALUE_INVALID)?;
     if let Kind::Template = kind {
         let entry = size_of::<CK_ATTRIBUTE>() as CK_ULONG;
@@ -98,9 +105,7 @@ pub(super) unsafe fn read_all(object: &Object, list: *mut CK_ATTRIBUTE, count: C
         unsafe {
             let entry = list.add(at);
             let mut attribute = read(entry)?;
-            let reading = kind_of(attribute.type_)
-                .ok_or(Rv(CKR_ATTRIBUTE_TYPE_INVALID))
-                .and_then(|kind| object.read(attribute.type_, kind));
+            let reading = known(attribute.type_).and_then(|kind| object.read(attribute.type_, kind));
             let answered = reading.and_then(|reading| answer(&mut attribute, &reading));
             if let Err(trouble) = answered {
                 attribute.ulValueLen = CK_UNAVAILABLE_INFORMATION;

@@ -2,8 +2,8 @@
 //! not have.
 
 use cryptoki_sys::{
-    CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_ULONG, CKR_BUFFER_TOO_SMALL,
-    CKR_FUNCTION_NOT_SUPPORTED, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
+    CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_ULONG, CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT,
+    CKR_BUFFER_TOO_SMALL, CKR_FUNCTION_NOT_SUPPORTED, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
 };
 
 use super::{
@@ -37,8 +37,9 @@ unsafe fn start(
     let mut work = session.work();
     let operation = under_way(&mut work, direction);
     ensure(operation.is_none(), CKR_OPERATION_ACTIVE)?;
+    let flag = if direction == Direction::Encrypt { CKF_ENCRYPT } else { CKF_DECRYPT };
     // SAFETY: passed on.
-    let mechanism = unsafe { mechanism(how, module()?.profile())? };
+    let mechanism = unsafe { mechanism(how, module()?.profile(), flag)? };
     *operation = Some(ciphers::start_cipher(&session, direction, &mechanism, key)?);
     Ok(())
 }
@@ -180,7 +181,7 @@ entry! {
         let session = session(handle)?;
         let mut work = session.work();
         ensure(work.digest.is_none(), CKR_OPERATION_ACTIVE)?;
-        work.digest = Some(ciphers::start_digest(&mechanism(how, module()?.profile())?)?);
+        work.digest = Some(ciphers::start_digest(&mechanism(how, module()?.profile(), CKF_DIGEST)?)?);
         Ok(())
     }
 }

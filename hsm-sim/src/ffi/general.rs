@@ -25,7 +25,7 @@ use crate::{
 };
 
 entry! {
-    /// C_Initialize (§5.4). Configuration comes from `HSM_SIM_DIR` and `HSM_SIM_PROFILE`.
+    /// C_Initialize (§5.4). Configuration comes from variables of the environment whose names begin with `HSM_SIM_`.
     C_Initialize: fn initialize(arguments: CK_VOID_PTR) {
         if !arguments.is_null() {
             check_locking(&read(arguments.cast())?)?;
@@ -53,14 +53,22 @@ fn check_locking(arguments: &CK_C_INITIALIZE_ARGS) -> Result<()> {
 }
 
 fn configured() -> Result<Module> {
-    let profile = match env::var("HSM_SIM_PROFILE") {
-        Ok(name) => Profile::named(&name).ok_or(Rv(CKR_ARGUMENTS_BAD))?,
-        Err(env::VarError::NotPresent) => Profile::standard(),
-        Err(env::VarError::NotUnicode(_)) => return Err(Rv(CKR_ARGUMENTS_BAD)),
+    let setting = |name| match env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(Rv(CKR_ARGUMENTS_BAD)),
     };
+    let sm1_stand_in = match setting("HSM_SIM_SM1_STAND_IN")?.as_deref() {
+        None | Some("0") => false,
+        Some("1") => true,
+        Some(_) => return Err(Rv(CKR_ARGUMENTS_BAD)),
+    };
+    let name = setting("HSM_SIM_PROFILE")?;
+    let name = name.as_deref().unwrap_or(Profile::STANDARD);
+    let profile = Profile::named(name, sm1_stand_in).ok_or(Rv(CKR_ARGUMENTS_BAD))?;
     let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share/hsm-sim"));
     let dir = env::var_os("HSM_SIM_DIR").map(PathBuf::from).or_else(home).ok_or(Rv(CKR_ARGUMENTS_BAD))?;
-    Module::new(dir, profile)
+    Module::new(dir, Box::leak(Box::new(profile)))
 }
 
 entry! {
@@ -114,8 +122,7 @@ entry! {
     C_GetMechanismList: fn mechanism_list(slot: CK_SLOT_ID, list: *mut CK_MECHANISM_TYPE, count: *mut CK_ULONG) {
         let module = module()?;
         module.token(slot)?;
-        let numbers: Vec<_> = module.profile().numbers().collect();
-        deliver_list(&numbers, list, count)
+        deliver_list(&module.profile().numbers(), list, count)
     }
 }
 

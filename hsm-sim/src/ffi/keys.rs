@@ -1,8 +1,8 @@
 //! Keys (PKCS#11 2.40 §5.13).
 
 use cryptoki_sys::{
-    CK_ATTRIBUTE, CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_ULONG, CKR_ARGUMENTS_BAD,
-    CKR_DATA_LEN_RANGE, CKR_WRAPPED_KEY_INVALID,
+    CK_ATTRIBUTE, CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_ULONG, CKF_DERIVE, CKF_GENERATE,
+    CKF_GENERATE_KEY_PAIR, CKF_UNWRAP, CKF_WRAP, CKR_ARGUMENTS_BAD, CKR_DATA_LEN_RANGE, CKR_WRAPPED_KEY_INVALID,
 };
 
 use super::{
@@ -30,7 +30,7 @@ entry! {
     ) {
         let session = session(handle)?;
         ensure(!key.is_null(), CKR_ARGUMENTS_BAD)?;
-        let mechanism = mechanism(how, module()?.profile())?;
+        let mechanism = mechanism(how, module()?.profile(), CKF_GENERATE)?;
         write(key, told(keys::generate(&session, &mechanism, template(list, count)?)?))
     }
 }
@@ -49,7 +49,7 @@ entry! {
     ) {
         let session = session(handle)?;
         ensure(!public.is_null() && !private.is_null(), CKR_ARGUMENTS_BAD)?;
-        let mechanism = mechanism(how, module()?.profile())?;
+        let mechanism = mechanism(how, module()?.profile(), CKF_GENERATE_KEY_PAIR)?;
         let (public_half, private_half) = (template(public_list, public_count)?, template(private_list, private_count)?);
         let made = keys::generate_pair(&session, &mechanism, public_half, private_half)?;
         write(public, made.0)?;
@@ -69,7 +69,7 @@ entry! {
     ) {
         let session = session(handle)?;
         let out = Output::new(out, length)?;
-        let mechanism = mechanism(how, module()?.profile())?;
+        let mechanism = mechanism(how, module()?.profile(), CKF_WRAP)?;
         let wrapping = Wrapping::check(&session, &mechanism, wrapper, key)?;
         out.fill(wrapping.length(), |blob| wrapping.write(&mechanism, blob)).map(|_| ())
     }
@@ -89,7 +89,7 @@ entry! {
     ) {
         let session = session(handle)?;
         ensure(!key.is_null(), CKR_ARGUMENTS_BAD)?;
-        let mechanism = mechanism(how, module()?.profile())?;
+        let mechanism = mechanism(how, module()?.profile(), CKF_UNWRAP)?;
         let blob = input(blob, size).map_err(|Rv(rv)| if rv == CKR_DATA_LEN_RANGE { Rv(CKR_WRAPPED_KEY_INVALID) } else { Rv(rv) })?;
         write(key, told(keys::unwrap(&session, &mechanism, unwrapper, blob, template(list, count)?)?))
     }
@@ -107,7 +107,7 @@ entry! {
     ) {
         let session = session(handle)?;
         ensure(!key.is_null(), CKR_ARGUMENTS_BAD)?;
-        let mechanism = mechanism(how, module()?.profile())?;
+        let mechanism = mechanism(how, module()?.profile(), CKF_DERIVE)?;
         write(key, told(keys::derive(&session, &mechanism, base, template(list, count)?)?))
     }
 }

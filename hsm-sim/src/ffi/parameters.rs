@@ -1,15 +1,15 @@
 //! CK_MECHANISM: number and parameter, checked against what the mechanism takes.
 
 use cryptoki_sys::{
-    CK_GCM_PARAMS, CK_KEY_DERIVATION_STRING_DATA, CK_MECHANISM, CK_OBJECT_HANDLE, CK_ULONG, CKR_MECHANISM_INVALID,
-    CKR_MECHANISM_PARAM_INVALID,
+    CK_FLAGS, CK_GCM_PARAMS, CK_KEY_DERIVATION_STRING_DATA, CK_MECHANISM, CK_OBJECT_HANDLE, CK_ULONG,
+    CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
 };
 
 use super::memory::{BAD_PARAMETER, input, read};
 use crate::{
     api::keys::COMPONENTS_MAX,
     mechanism::{BLOCK_BYTES, Mechanism, Parameter, sm2::SIGNER_ID_BYTES_MAX},
-    profile::{Mech, Profile},
+    profile::{Mech, Profile, SignerId},
     rv::{Result, Rv, ensure},
 };
 
@@ -18,20 +18,22 @@ const GCM_TAG_BITS: CK_ULONG = 128;
 const AAD_BYTES_MAX: CK_ULONG = 64 * 1024;
 const STRING_DATA_BYTES_MAX: CK_ULONG = 512;
 
-/// Reads a mechanism.
-pub(super) unsafe fn mechanism(pointer: *const CK_MECHANISM, profile: &Profile) -> Result<Mechanism> {
+/// Reads a mechanism that is meant for one of the purposes `flags`.
+pub(super) unsafe fn mechanism(pointer: *const CK_MECHANISM, profile: &Profile, flags: CK_FLAGS) -> Result<Mechanism> {
     // SAFETY: passed on.
     let raw = unsafe { read(pointer)? };
-    let mech = profile.mech(raw.mechanism).ok_or(Rv(CKR_MECHANISM_INVALID))?;
+    let (mech, form) = profile.mech(raw.mechanism, flags).ok_or(Rv(CKR_MECHANISM_INVALID))?;
     // SAFETY: passed on; each reader checks the size it needs.
     let parameter = unsafe {
         match mech {
-            Mech::Sm4Cbc | Mech::Sm4CbcPad => Parameter::Iv(bytes(&raw)?.try_into().map_err(|_| BAD_PARAMETER)?),
+            Mech::Sm4Cbc | Mech::Sm4CbcPad | Mech::Sm1Cbc | Mech::Sm1CbcPad => {
+                Parameter::Iv(bytes(&raw)?.try_into().map_err(|_| BAD_PARAMETER)?)
+            }
             Mech::Sm4Gcm if raw.ulParameterLen == 0 => Parameter::None,
             Mech::Sm4Gcm => gcm(&raw)?,
             Mech::Sm4EcbEncryptData => string_data(&raw)?,
             Mech::XorKeys => handles(&raw)?,
-            Mech::Sm2Sm3 if raw.ulParameterLen > 0 => {
+            Mech::Sm2Sm3 if raw.ulParameterLen > 0 && form.signer_id == SignerId::AnyOrDefault => {
                 ensure(raw.ulParameterLen <= SIGNER_ID_BYTES_MAX as CK_ULONG, CKR_MECHANISM_PARAM_INVALID)?;
                 Parameter::SignerId(bytes(&raw)?.to_vec())
             }
@@ -41,7 +43,7 @@ pub(super) unsafe fn mechanism(pointer: *const CK_MECHANISM, profile: &Profile) 
             }
         }
     };
-    Ok(Mechanism { mech, parameter })
+    Ok(Mechanism { mech, number: raw.mechanism, form, parameter })
 }
 
 unsafe fn bytes<'a>(raw: &CK_MECHANISM) -> Result<&'a [u8]> {

@@ -1,8 +1,8 @@
 //! Signatures and MACs (PKCS#11 2.40 §5.11, §5.12). Signatures with message recovery do not exist for SM2.
 
 use cryptoki_sys::{
-    CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_ULONG, CKR_FUNCTION_NOT_SUPPORTED,
-    CKR_GENERAL_ERROR, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
+    CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_ULONG, CKF_SIGN, CKF_VERIFY,
+    CKR_FUNCTION_NOT_SUPPORTED, CKR_GENERAL_ERROR, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
 };
 
 use super::{
@@ -34,8 +34,9 @@ unsafe fn start(
     let mut work = session.work();
     let operation = under_way(&mut work, usage);
     ensure(operation.is_none(), CKR_OPERATION_ACTIVE)?;
+    let flag = if usage == Flags::SIGN { CKF_SIGN } else { CKF_VERIFY };
     // SAFETY: passed on.
-    let mechanism = unsafe { mechanism(how, module()?.profile())? };
+    let mechanism = unsafe { mechanism(how, module()?.profile(), flag)? };
     *operation = Some(ciphers::start_mac(&session, usage, &mechanism, key)?);
     Ok(())
 }

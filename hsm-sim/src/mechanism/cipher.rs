@@ -1,4 +1,4 @@
-//! C_Encrypt and C_Decrypt: SM4-ECB, -CBC, -CBC with padding, -GCM, and SM2.
+//! C_Encrypt and C_Decrypt: ECB, CBC, CBC with padding, GCM over SM4 (the first three over the SM1 stand-in too), and SM2.
 //!
 //! GCM and SM2 give nothing before the end: plaintext that is not authenticated is not handed out.
 
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::{BLOCK_BYTES, Mechanism, Parameter, sm2};
 use crate::{
     object::Object,
-    profile::Mech,
+    profile::{CiphertextForm, Mech},
     rv::{Result, Rv, ensure},
     storage::seal::{Sm4Gcm, TAG_BYTES},
 };
@@ -44,7 +44,7 @@ pub(crate) struct CipherOperation {
 enum Mode {
     Blocks { chain: Chain, padded: bool },
     Gcm { key: Arc<Object>, iv: [u8; 12], aad: Vec<u8> },
-    Sm2(Arc<Object>),
+    Sm2 { key: Arc<Object>, form: CiphertextForm },
 }
 
 #[derive(Clone)]
@@ -57,9 +57,9 @@ struct Chain {
 impl CipherOperation {
     pub(crate) fn start(direction: Direction, mechanism: &Mechanism, key: Arc<Object>) -> Result<Self> {
         let mode = match (mechanism.mech, &mechanism.parameter) {
-            (Mech::Sm4Ecb, _) => Mode::Blocks { chain: Chain::start(key, None)?, padded: false },
-            (Mech::Sm4Cbc | Mech::Sm4CbcPad, _) => {
-                let padded = mechanism.mech == Mech::Sm4CbcPad;
+            (Mech::Sm4Ecb | Mech::Sm1Ecb, _) => Mode::Blocks { chain: Chain::start(key, None)?, padded: false },
+            (Mech::Sm4Cbc | Mech::Sm4CbcPad | Mech::Sm1Cbc | Mech::Sm1CbcPad, _) => {
+                let padded = matches!(mechanism.mech, Mech::Sm4CbcPad | Mech::Sm1CbcPad);
                 Mode::Blocks { chain: Chain::start(key, Some(*mechanism.iv()?))?, padded }
             }
             (Mech::Sm4Gcm, Parameter::Gcm { iv: Some(iv), aad }) => {
@@ -67,7 +67,7 @@ impl CipherOperation {
                 Mode::Gcm { key, iv: *iv, aad: aad.clone() }
             }
             (Mech::Sm4Gcm, _) => return Err(Rv(CKR_MECHANISM_PARAM_INVALID)),
-            (Mech::Sm2Encrypt, _) => Mode::Sm2(key),
+            (Mech::Sm2Encrypt, _) => Mode::Sm2 { key, form: mechanism.form.ciphertext },
             _ => return Err(Rv(CKR_MECHANISM_INVALID)),
         };
         Ok(Self { direction, mode, pending: Zeroizing::default(), in_parts: false })
@@ -87,7 +87,7 @@ impl CipherOperation {
             (Mode::Blocks { padded: false, .. }, _) => input.is_multiple_of(BLOCK_BYTES).then_some(input),
             (Mode::Blocks { padded: true, .. }, Direction::Encrypt) => Some(padded_length(input)),
             (Mode::Gcm { .. }, Direction::Encrypt) => Some(input + TAG_BYTES),
-            (Mode::Sm2(_), Direction::Encrypt) => sm2::ciphertext_length(input),
+            (Mode::Sm2 { form, .. }, Direction::Encrypt) => sm2::ciphertext_length(input, *form),
             _ => None,
         }
     }
@@ -96,7 +96,7 @@ impl CipherOperation {
     pub(crate) fn update_length(&self, input: usize) -> usize {
         match self.mode {
             Mode::Blocks { padded, .. } => self.ready(self.pending.len() + input, padded),
-            Mode::Gcm { .. } | Mode::Sm2(_) => 0,
+            Mode::Gcm { .. } | Mode::Sm2 { .. } => 0,
         }
     }
 
@@ -105,7 +105,7 @@ impl CipherOperation {
         let total = self.pending.len() + input.len();
         let padded = match self.mode {
             Mode::Blocks { padded, .. } => padded,
-            Mode::Gcm { .. } | Mode::Sm2(_) => {
+            Mode::Gcm { .. } | Mode::Sm2 { .. } => {
                 ensure(total <= COLLECTED_BYTES_MAX, CKR_DATA_LEN_RANGE)?;
                 append(&mut self.pending, input);
                 return Ok(Zeroizing::default());
@@ -150,8 +150,8 @@ impl CipherOperation {
                 Ok(rest)
             }
             (Mode::Gcm { key, iv, aad }, direction) => gcm(key, iv, aad, rest, direction),
-            (Mode::Sm2(key), Direction::Encrypt) => Ok(Zeroizing::new(sm2::encrypt(key, &rest)?)),
-            (Mode::Sm2(key), Direction::Decrypt) => sm2::decrypt(key, &rest),
+            (Mode::Sm2 { key, form }, Direction::Encrypt) => Ok(Zeroizing::new(sm2::encrypt(key, &rest, *form)?)),
+            (Mode::Sm2 { key, form }, Direction::Decrypt) => sm2::decrypt(key, &rest, *form),
         }
     }
 
@@ -165,13 +165,13 @@ impl CipherOperation {
 
 impl Chain {
     fn start(key: Arc<Object>, iv: Option<[u8; BLOCK_BYTES]>) -> Result<Self> {
-        key.sm4()?;
+        key.block_cipher()?;
         Ok(Self { key, iv })
     }
 
     /// Processes whole blocks in place and moves the chaining value on.
     fn process(&mut self, bytes: &mut [u8], direction: Direction) -> Result<()> {
-        let cipher = self.key.sm4()?;
+        let cipher = self.key.block_cipher()?;
         let blocks = bytes.as_chunks_mut::<BLOCK_BYTES>().0.iter_mut().map(Into::into);
         match (&mut self.iv, direction) {
             (None, Direction::Encrypt) => blocks.for_each(|block| cipher.encrypt_block(block)),

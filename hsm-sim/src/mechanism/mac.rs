@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::{Mechanism, Parameter, sm2};
 use crate::{
     object::Object,
-    profile::Mech,
+    profile::{Mech, SignatureForm, SignerId},
     rv::{Result, Rv, ensure},
 };
 
@@ -32,8 +32,8 @@ pub(crate) struct MacOperation {
 enum State {
     Hmac(Box<Hmac<Sm3>>),
     Cmac(Box<Cmac<Sm4>>),
-    Sm2Message { hash: Sm3, key: Arc<Object> },
-    Sm2Raw { e: Vec<u8>, key: Arc<Object> },
+    Sm2Message { hash: Sm3, key: Arc<Object>, form: SignatureForm },
+    Sm2Raw { e: Vec<u8>, key: Arc<Object>, form: SignatureForm },
 }
 
 impl MacOperation {
@@ -52,21 +52,24 @@ impl MacOperation {
                     Parameter::SignerId(id) => id.as_slice(),
                     _ => sm2::DEFAULT_SIGNER_ID,
                 };
-                let z = sm2::identity_digest(&sm2::point_of(&key)?, id)?;
-                State::Sm2Message { hash: Sm3::new_with_prefix(z), key }
+                let hash = match mechanism.form.signer_id {
+                    SignerId::Missing => Sm3::new(),
+                    _ => Sm3::new_with_prefix(sm2::identity_digest(&sm2::point_of(&key)?, id)?),
+                };
+                State::Sm2Message { hash, key, form: mechanism.form.signature }
             }
-            Mech::Sm2Raw => State::Sm2Raw { e: Vec::with_capacity(E_BYTES), key },
+            Mech::Sm2Raw => State::Sm2Raw { e: Vec::with_capacity(E_BYTES), key, form: mechanism.form.signature },
             _ => return Err(Rv(CKR_MECHANISM_INVALID)),
         };
         Ok(Self { state, in_parts: false })
     }
 
-    /// Length of the signature or tag.
+    /// Length of the signature or tag; the greatest, if signatures are DER.
     pub(crate) fn length(&self) -> usize {
         match self.state {
             State::Hmac(_) => 32,
             State::Cmac(_) => 16,
-            State::Sm2Message { .. } | State::Sm2Raw { .. } => sm2::SIGNATURE_BYTES,
+            State::Sm2Message { form, .. } | State::Sm2Raw { form, .. } => sm2::signature_length(form),
         }
     }
 
@@ -88,20 +91,26 @@ impl MacOperation {
         let out = match self.state {
             State::Hmac(mac) => mac.finalize().into_bytes().to_vec(),
             State::Cmac(mac) => mac.finalize().into_bytes().to_vec(),
-            State::Sm2Message { hash, key } => sm2::sign(&key, &hash.finalize().into())?,
-            State::Sm2Raw { e, key } => sm2::sign(&key, &whole_e(&e)?)?,
+            State::Sm2Message { hash, key, form } => sm2::sign(&key, &hash.finalize().into(), form)?,
+            State::Sm2Raw { e, key, form } => sm2::sign(&key, &whole_e(&e)?, form)?,
         };
         Ok(Zeroizing::new(out))
     }
 
     /// Refuses a tag or signature that is not right.
     pub(crate) fn verify(self, signature: &[u8]) -> Result<()> {
-        ensure(signature.len() == self.length(), CKR_SIGNATURE_LEN_RANGE)?;
+        let fits = match self.state {
+            State::Sm2Message { form: SignatureForm::Der, .. } | State::Sm2Raw { form: SignatureForm::Der, .. } => {
+                signature.len() <= self.length()
+            }
+            _ => signature.len() == self.length(),
+        };
+        ensure(fits, CKR_SIGNATURE_LEN_RANGE)?;
         let good = match self.state {
             State::Hmac(mac) => mac.verify_slice(signature).is_ok(),
             State::Cmac(mac) => mac.verify_slice(signature).is_ok(),
-            State::Sm2Message { hash, key } => sm2::verify(&key, &hash.finalize().into(), signature)?,
-            State::Sm2Raw { e, key } => sm2::verify(&key, &whole_e(&e)?, signature)?,
+            State::Sm2Message { hash, key, form } => sm2::verify(&key, &hash.finalize().into(), signature, form)?,
+            State::Sm2Raw { e, key, form } => sm2::verify(&key, &whole_e(&e)?, signature, form)?,
         };
         ensure(good, CKR_SIGNATURE_INVALID)
     }

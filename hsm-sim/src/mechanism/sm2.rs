@@ -9,7 +9,7 @@ use sm2::{
         signature::hazmat::{PrehashVerifier, RandomizedPrehashSigner},
     },
     elliptic_curve::{Generate, point::AffineCoordinates},
-    pke::{Cipher, DecryptingKey, EncryptingKey},
+    pke::{Cipher, DecryptingKey, EncryptingKey, Mode},
 };
 use sm3::{Digest, Sm3};
 use zeroize::Zeroizing;
@@ -21,6 +21,7 @@ use cryptoki_sys::{
 
 use crate::{
     object::Object,
+    profile::{CiphertextForm, SignatureForm},
     rv::{Result, Rv, ensure},
     secret::Secret,
 };
@@ -28,7 +29,9 @@ use crate::{
 /// DER of the OID 1.2.156.10197.1.301 (GM/T 0006): CKA_EC_PARAMS of every SM2 key.
 pub(crate) const EC_PARAMS: &[u8] = &[0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x82, 0x2d];
 /// r ‖ s.
-pub(crate) const SIGNATURE_BYTES: usize = 64;
+const SIGNATURE_BYTES: usize = 64;
+/// DER of r and s: two INTEGERs of at most 33 bytes.
+const SIGNATURE_DER_BYTES_MAX: usize = 72;
 /// 04 ‖ x ‖ y.
 pub(crate) const POINT_BYTES: usize = 65;
 /// The signer ID that GM/T 0009 §10 gives to those who agreed on none.
@@ -88,34 +91,52 @@ pub(crate) fn identity_digest(point: &[u8; POINT_BYTES], id: &[u8]) -> Result<[u
 }
 
 /// Signs e. The nonce is derived from key, e and fresh randomness; the standard's rare retries are made here.
-pub(crate) fn sign(key: &Object, e: &[u8; 32]) -> Result<Vec<u8>> {
+pub(crate) fn sign(key: &Object, e: &[u8; 32], form: SignatureForm) -> Result<Vec<u8>> {
     let secret = private_key(key)?;
     // Z is not used for raw e; the ID only completes the type.
     let signer = SigningKey::new("", &secret).map_err(|_| Rv(CKR_FUNCTION_FAILED))?;
     for _ in 0..8 {
         let attempt: std::result::Result<Signature, _> = signer.sign_prehash_with_rng(&mut SysRng, e);
         if let Ok(signature) = attempt {
-            return Ok(signature.to_bytes().to_vec());
+            return Ok(match form {
+                SignatureForm::Pair => signature.to_vec(),
+                SignatureForm::Der => signature.to_der().as_bytes().to_vec(),
+            });
         }
     }
     Err(Rv(CKR_RANDOM_NO_RNG))
 }
 
-/// Is r ‖ s a signature over e?
-pub(crate) fn verify(key: &Object, e: &[u8; 32], signature: &[u8]) -> Result<bool> {
+/// Length of a signature; the greatest, for DER.
+pub(crate) fn signature_length(form: SignatureForm) -> usize {
+    match form {
+        SignatureForm::Pair => SIGNATURE_BYTES,
+        SignatureForm::Der => SIGNATURE_DER_BYTES_MAX,
+    }
+}
+
+/// Is this a signature over e?
+pub(crate) fn verify(key: &Object, e: &[u8; 32], signature: &[u8], form: SignatureForm) -> Result<bool> {
     let verifier = VerifyingKey::new("", public_key(key)?).map_err(|_| Rv(CKR_FUNCTION_FAILED))?;
-    let Ok(signature) = Signature::from_slice(signature) else { return Ok(false) };
+    let parsed = match form {
+        SignatureForm::Pair => Signature::from_slice(signature),
+        SignatureForm::Der => Signature::from_der(signature),
+    };
+    let Ok(signature) = parsed else { return Ok(false) };
     Ok(verifier.verify_prehash(e, &signature).is_ok())
 }
 
-/// Encrypts to DER of constant length: C1 is drawn until both its coordinates have their top bit set, so that each is a
+/// Encrypts. DER gets a constant length: C1 is drawn until both its coordinates have their top bit set, so that each is a
 /// 33-byte INTEGER. A caller that asks for the length first (PKCS#11 2.40 §5.2) then gets the exact one, at the price of
 /// four draws on average and two bits of the nonce.
-pub(crate) fn encrypt(key: &Object, message: &[u8]) -> Result<Vec<u8>> {
-    let length = ciphertext_length(message.len()).ok_or(Rv(CKR_DATA_LEN_RANGE))?;
+pub(crate) fn encrypt(key: &Object, message: &[u8], form: CiphertextForm) -> Result<Vec<u8>> {
+    let length = ciphertext_length(message.len(), form).ok_or(Rv(CKR_DATA_LEN_RANGE))?;
     let key = EncryptingKey::new(public_key(key)?);
     loop {
         let cipher = key.encrypt_cipher::<_, Sm3>(&mut SysRng, message).map_err(|_| Rv(CKR_RANDOM_NO_RNG))?;
+        if form == CiphertextForm::C1C3C2 {
+            return cipher.to_vec(Mode::C1C3C2, false).map_err(|_| Rv(CKR_FUNCTION_FAILED));
+        }
         let c1 = cipher.c1();
         if c1.x()[0] >= 0x80 && c1.y()[0] >= 0x80 {
             let der = cipher.to_der().map_err(|_| Rv(CKR_FUNCTION_FAILED))?;
@@ -126,9 +147,12 @@ pub(crate) fn encrypt(key: &Object, message: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Length of [`encrypt`]'s result; `None` for messages that it does not take.
-pub(crate) fn ciphertext_length(message: usize) -> Option<usize> {
+pub(crate) fn ciphertext_length(message: usize, form: CiphertextForm) -> Option<usize> {
     if message == 0 || message > MESSAGE_BYTES_MAX {
         return None;
+    }
+    if form == CiphertextForm::C1C3C2 {
+        return Some(POINT_BYTES + 32 + message);
     }
     let header = |length: usize| match length {
         0..0x80 => 2,
@@ -140,10 +164,16 @@ pub(crate) fn ciphertext_length(message: usize) -> Option<usize> {
     Some(header(inner) + inner)
 }
 
-/// Decrypts strict DER. Every failure is the same failure.
-pub(crate) fn decrypt(key: &Object, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+/// Decrypts strict DER, or C1 ‖ C3 ‖ C2 with an uncompressed C1. Every failure is the same failure.
+pub(crate) fn decrypt(key: &Object, ciphertext: &[u8], form: CiphertextForm) -> Result<Zeroizing<Vec<u8>>> {
     let invalid = Rv(CKR_ENCRYPTED_DATA_INVALID);
-    let cipher = Cipher::from_der(ciphertext).map_err(|_| invalid)?;
+    let cipher = match form {
+        CiphertextForm::Der => Cipher::from_der(ciphertext).map_err(|_| invalid)?,
+        CiphertextForm::C1C3C2 => {
+            ensure(ciphertext.first() == Some(&4) && ciphertext.len() > POINT_BYTES + 32, CKR_ENCRYPTED_DATA_INVALID)?;
+            Cipher::from_slice(ciphertext, Mode::C1C3C2).map_err(|_| invalid)?
+        }
+    };
     ensure((1..=MESSAGE_BYTES_MAX).contains(&cipher.c2().len()), CKR_ENCRYPTED_DATA_INVALID)?;
     let key = DecryptingKey::new(private_key(key)?);
     key.decrypt_cipher::<Sm3>(&cipher).map(Zeroizing::new).map_err(|_| invalid)

@@ -6,14 +6,15 @@
 use cryptoki_sys::{
     CK_ATTRIBUTE_TYPE, CK_KEY_TYPE, CK_MECHANISM_TYPE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKA_APPLICATION,
     CKA_CLASS, CKA_DERIVE_TEMPLATE, CKA_ID, CKA_KEY_GEN_MECHANISM, CKA_KEY_TYPE, CKA_LABEL, CKA_OBJECT_ID,
-    CKA_UNWRAP_TEMPLATE, CKA_VALUE_LEN, CKA_WRAP_TEMPLATE, CKO_SECRET_KEY, CKR_ATTRIBUTE_READ_ONLY,
-    CKR_ATTRIBUTE_VALUE_INVALID, CKR_SESSION_READ_ONLY, CKR_TEMPLATE_INCONSISTENT, CKR_USER_NOT_LOGGED_IN,
+    CKA_UNWRAP_TEMPLATE, CKA_VALUE_LEN, CKA_WRAP_TEMPLATE, CKA_WRAP_WITH_TRUSTED, CKO_SECRET_KEY,
+    CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_VALUE_INVALID, CKR_SESSION_READ_ONLY, CKR_TEMPLATE_INCONSISTENT,
+    CKR_USER_NOT_LOGGED_IN,
 };
 
 use crate::{
     attribute::{Attrs, Flags, Value},
     object::Object,
-    profile::KeyKind,
+    profile::{KeyKind, Profile},
     rules::{
         Caller, Role,
         shape::{Class, ensure_one_purpose, ensure_pins},
@@ -21,8 +22,8 @@ use crate::{
     rv::{Result, Rv, ensure},
 };
 
-/// Bytes of an SM4 key.
-pub(crate) const SM4_KEY_BYTES: usize = 16;
+/// Bytes of an SM4 key, and of one of the SM1 stand-in.
+pub(crate) const BLOCK_KEY_BYTES: usize = 16;
 /// Bytes of an SM2 private key.
 pub(crate) const SM2_KEY_BYTES: usize = 32;
 /// Bytes of a generic secret or HMAC key that the token takes.
@@ -68,9 +69,9 @@ pub(crate) fn settle(mut attrs: Attrs, origin: &Origin<'_>, caller: Caller) -> R
     let class = Class::of(&attrs, caller.profile)?;
     class.ensure_fits(&attrs)?;
     match origin {
-        Origin::Derived(_) => grant_only(&mut attrs, pins)?,
-        Origin::Unwrapped(_) if pins.is_some() => grant_only(&mut attrs, pins)?,
-        Origin::Unwrapped(_) => confine_unwrapped(&mut attrs)?,
+        Origin::Derived(_) => grant_only(&mut attrs, pins, caller.profile)?,
+        Origin::Unwrapped(_) if pins.is_some() => grant_only(&mut attrs, pins, caller.profile)?,
+        Origin::Unwrapped(_) => confine_unwrapped(&mut attrs, caller.profile)?,
         Origin::Created => {
             ensure(!(matches!(class, Class::Secret(_)) && attrs.is(Flags::WRAP)), CKR_TEMPLATE_INCONSISTENT)?
         }
@@ -100,32 +101,38 @@ pub(crate) fn ensure_home(attrs: &Attrs, caller: Caller) -> Result<()> {
 }
 
 /// A derived key, or one unwrapped by a key with UNWRAP_TEMPLATE: what is not pinned has its secure value.
-fn grant_only(attrs: &mut Attrs, pins: Option<&Attrs>) -> Result<()> {
+fn grant_only(attrs: &mut Attrs, pins: Option<&Attrs>, profile: &Profile) -> Result<()> {
     let nothing = Attrs::default();
     let pins = pins.unwrap_or(&nothing);
-    let granting = Flags::USES.with(Flags::EXTRACTABLE);
+    // Where no template can be pinned, the caller decides whether the key may leave: nobody else could.
+    let unpinnable = profile.lacks(CKA_DERIVE_TEMPLATE);
+    let granting = if unpinnable { Flags::USES } else { Flags::USES.with(Flags::EXTRACTABLE) };
     ensure(pins.on().has(attrs.on().common(granting)), CKR_TEMPLATE_INCONSISTENT)?;
     let unpinned = |flag| attrs.flag(flag) == Some(false) && pins.flag(flag) != Some(false);
     ensure(!unpinned(Flags::SENSITIVE), CKR_TEMPLATE_INCONSISTENT)?;
+    let trusting = !profile.lacks(CKA_WRAP_WITH_TRUSTED);
     ensure(!(unpinned(Flags::WRAP_WITH_TRUSTED) && attrs.is(Flags::EXTRACTABLE)), CKR_TEMPLATE_INCONSISTENT)?;
     // A nested template chosen by the caller would decide what the next generation may do.
     for attribute in [CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE, CKA_DERIVE_TEMPLATE] {
         ensure(attrs.get(attribute).is_none() || pins.get(attribute).is_some(), CKR_TEMPLATE_INCONSISTENT)?;
     }
-    if attrs.is(Flags::EXTRACTABLE) && attrs.flag(Flags::WRAP_WITH_TRUSTED).is_none() {
+    if trusting && attrs.is(Flags::EXTRACTABLE) && attrs.flag(Flags::WRAP_WITH_TRUSTED).is_none() {
         attrs.set(Flags::WRAP_WITH_TRUSTED, true);
     }
     Ok(())
 }
 
 /// A key unwrapped by a key without UNWRAP_TEMPLATE: nobody vouched for what it is.
-fn confine_unwrapped(attrs: &mut Attrs) -> Result<()> {
-    ensure(!attrs.on().touches(Flags::WRAP.with(Flags::DERIVE)), CKR_TEMPLATE_INCONSISTENT)?;
+fn confine_unwrapped(attrs: &mut Attrs, profile: &Profile) -> Result<()> {
+    // Where no template can be pinned, masters could not arrive otherwise.
+    let unpinnable = profile.lacks(CKA_UNWRAP_TEMPLATE) && profile.lacks(CKA_DERIVE_TEMPLATE);
+    let refused = if unpinnable { Flags::WRAP } else { Flags::WRAP.with(Flags::DERIVE) };
+    ensure(!attrs.on().touches(refused), CKR_TEMPLATE_INCONSISTENT)?;
     ensure(attrs.flag(Flags::SENSITIVE) != Some(false), CKR_TEMPLATE_INCONSISTENT)?;
     for attribute in [CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE, CKA_DERIVE_TEMPLATE] {
         ensure(attrs.get(attribute).is_none(), CKR_TEMPLATE_INCONSISTENT)?;
     }
-    if attrs.is(Flags::EXTRACTABLE) {
+    if attrs.is(Flags::EXTRACTABLE) && !profile.lacks(CKA_WRAP_WITH_TRUSTED) {
         ensure(attrs.flag(Flags::WRAP_WITH_TRUSTED) != Some(false), CKR_TEMPLATE_INCONSISTENT)?;
         attrs.set(Flags::WRAP_WITH_TRUSTED, true);
     }
@@ -178,7 +185,7 @@ fn fill_defaults(attrs: &mut Attrs, class: Class, origin: &Origin<'_>) {
 /// Refuses key lengths that the type does not have.
 pub(crate) fn ensure_length(kind: KeyKind, bytes: usize) -> Result<()> {
     let fits = match kind {
-        KeyKind::Sm4 => bytes == SM4_KEY_BYTES,
+        KeyKind::Sm4 | KeyKind::Sm1 => bytes == BLOCK_KEY_BYTES,
         KeyKind::Sm2 => bytes == SM2_KEY_BYTES,
         KeyKind::Generic | KeyKind::HmacSm3 => (1..=GENERIC_BYTES_MAX).contains(&bytes),
     };

@@ -105,7 +105,7 @@ impl Class {
             }
             CKA_SUBJECT | CKA_EC_PARAMS | CKA_EC_POINT => matches!(self, Self::Public(_) | Self::Private(_)),
             CKA_VALUE_LEN => matches!(self, Self::Secret(_)),
-            CKA_CHECK_VALUE => self == Self::Secret(KeyKind::Sm4),
+            CKA_CHECK_VALUE => matches!(self, Self::Secret(KeyKind::Sm4 | KeyKind::Sm1)),
             CKA_WRAP_TEMPLATE => matches!(self, Self::Public(_) | Self::Secret(_)),
             CKA_UNWRAP_TEMPLATE => matches!(self, Self::Private(_) | Self::Secret(_)),
             CKA_DERIVE_TEMPLATE => matches!(self, Self::Secret(_)),

@@ -95,7 +95,11 @@ impl Session {
     }
 
     pub(crate) fn pair(&self, public: &[A], private: &[A]) -> Rv<(Key, Key)> {
-        let (mut pb, mut pr, mut how) = (raw(public), raw(private), mech(SM2_PAIR_GEN, &mut []));
+        self.pair_with(SM2_PAIR_GEN, public, private)
+    }
+
+    pub(crate) fn pair_with(&self, number: CK_ULONG, public: &[A], private: &[A]) -> Rv<(Key, Key)> {
+        let (mut pb, mut pr, mut how) = (raw(public), raw(private), mech(number, &mut []));
         let (mut public, mut private) = (0, 0);
         let (pb_count, pr_count) = (pb.list.len() as CK_ULONG, pr.list.len() as CK_ULONG);
         let (pb, pr) = (pb.list.as_mut_ptr(), pr.list.as_mut_ptr());

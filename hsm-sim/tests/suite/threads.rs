@@ -15,8 +15,8 @@ use crate::{
     roles::{kek, master},
 };
 
-const THREADS: usize = 4;
-const LOOPS: usize = 2_000;
+const THREADS: usize = 32;
+const LOOPS: usize = 500;
 
 #[test]
 fn threads_do_not_disturb_each_other() {
