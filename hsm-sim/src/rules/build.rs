@@ -55,7 +55,7 @@ impl Origin<'_> {
     }
 }
 
-/// Settles every attribute of a new object except CKA_VALUE of a key, which comes next through [`seal_value`].
+/// Settles every attribute of a new object except CKA_VALUE of a key, which comes next.
 pub(crate) fn settle(mut attrs: Attrs, origin: &Origin<'_>, caller: Caller) -> Result<Attrs> {
     ensure(!attrs.known().touches(Flags::READ_ONLY), CKR_ATTRIBUTE_READ_ONLY)?;
     ensure(attrs.get(CKA_KEY_GEN_MECHANISM).is_none(), CKR_ATTRIBUTE_READ_ONLY)?;
