@@ -120,18 +120,23 @@ pub(crate) fn sign(token: &mut Token, key: ObjectId, e: &[u8; 32]) -> HsmResult<
     let mut out = [0; SIGNATURE_BYTES_MAX];
     let length = token.functions().sign(session, mechanism, handle, e, &mut out)?;
     let bytes = out.get(..length).unwrap_or_default();
-    let signature = match (token.map().signature(), <&[u8; 64]>::try_from(bytes)) {
-        (SignatureEncoding::Concatenated, Ok(raw)) => Signature::from_raw(raw).ok(),
-        (SignatureEncoding::Concatenated, Err(_)) => None,
-        (SignatureEncoding::Der, _) => Signature::from_der(bytes).ok(),
-    };
+    let signature = signature(token.map().signature(), bytes);
     let detail = || format!("key {key}: {length} bytes that do not verify; nothing was released");
     let good = signature.filter(|signature| verifies(&public, e, signature));
     good.ok_or_else(|| fault(FaultClass::Indeterminate, "C_Sign", "SIGNATURE_WRONG", detail()))
 }
 
+/// A signature in the token's form.
+pub(crate) fn signature(encoding: SignatureEncoding, bytes: &[u8]) -> Option<Signature> {
+    match (encoding, <&[u8; 64]>::try_from(bytes)) {
+        (SignatureEncoding::Concatenated, Ok(raw)) => Signature::from_raw(raw).ok(),
+        (SignatureEncoding::Concatenated, Err(_)) => None,
+        (SignatureEncoding::Der, _) => Signature::from_der(bytes).ok(),
+    }
+}
+
 /// Verifies over the ready value `e`.
-fn verifies(key: &PublicKey, e: &[u8; 32], signature: &Signature) -> bool {
+pub(crate) fn verifies(key: &PublicKey, e: &[u8; 32], signature: &Signature) -> bool {
     let key = VerifyingKey::from_sec1_bytes(kms_core::sm2::SIGNER_ID, &key.to_sec1());
     let signature = sm2::dsa::Signature::from_slice(&signature.to_raw());
     matches!((key, signature), (Ok(key), Ok(signature)) if key.verify_prehash(e, &signature).is_ok())

@@ -13,6 +13,7 @@
 //! | `template`, [`vendor`] | what each key may do; what each make calls it |
 //! | `instance`, `masters`, `seal`, `issue`, `storage`, `bureau`, `officer` | the duties |
 //! | [`probe`] | what a token's user could do to it: the battery of attacks |
+//! | [`doctor`] | what works on a token, what does not, and what to do about it |
 //! | `raw`, `fault` | calls into the library; what their failures mean |
 //!
 //! Invariants: a worker never serves two roles; a failed login is never repeated; a key found in a
@@ -23,6 +24,7 @@ mod bureau;
 mod ciphertext;
 mod client;
 pub mod config;
+pub mod doctor;
 mod fault;
 mod instance;
 mod issue;

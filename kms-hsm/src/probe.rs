@@ -6,7 +6,7 @@
 //! fault of module or worker ends the run and never counts as a refusal, and an attack whose scene
 //! could not be set is "not applicable", never "blocked".
 
-mod bench;
+pub(crate) mod bench;
 mod derivation;
 mod handles;
 mod identity;
@@ -16,7 +16,7 @@ mod table;
 mod throw_away;
 mod unwrapping;
 mod values;
-mod wrapping;
+pub(crate) mod wrapping;
 
 use std::time::Duration;
 

@@ -205,6 +205,11 @@ impl Token {
         self.module.token_info(self.slot)
     }
 
+    /// Number of the slot, for calls by number.
+    pub(crate) fn slot_id(&self) -> u64 {
+        self.slot.id()
+    }
+
     /// Random bytes from the token.
     pub(crate) fn random(&mut self, out: &mut [u8]) -> HsmResult<()> {
         self.open()?.generate_random_slice(out).map_err(from_cryptoki)

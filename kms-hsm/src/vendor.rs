@@ -67,6 +67,22 @@ impl OptionalAttribute {
         Self::WrapWithTrusted,
     ];
 
+    /// The name in the map file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AllowedMechanisms => "allowed-mechanisms",
+            Self::CheckValue => "check-value",
+            Self::Copyable => "copyable",
+            Self::DeriveTemplate => "derive-template",
+            Self::Destroyable => "destroyable",
+            Self::Trusted => "trusted",
+            Self::UnwrapTemplate => "unwrap-template",
+            Self::WrapTemplate => "wrap-template",
+            Self::WrapWithTrusted => "wrap-with-trusted",
+        }
+    }
+
     /// The attribute.
     #[must_use]
     pub const fn number(self) -> CK_ATTRIBUTE_TYPE {

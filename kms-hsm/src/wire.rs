@@ -154,6 +154,8 @@ pub(crate) enum Request {
     InstallImportKey {
         label: String,
     },
+    /// Examines token and map.
+    Examine,
     IssueChunk {
         kek: Id,
         masters: Vec<(Id, bool)>,
@@ -221,6 +223,7 @@ pub(crate) enum Request {
 pub(crate) enum Response {
     Absent,
     Bytes(Vec<u8>),
+    Checks(Vec<crate::doctor::Check>),
     /// Wrapped keys end to end, card by card; then the check values of the flagged masters likewise.
     Chunk {
         wrapped: Vec<u8>,

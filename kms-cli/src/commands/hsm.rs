@@ -1,5 +1,6 @@
 //! `kms hsm`: a token before and between its uses.
 
+mod doctor;
 mod probe;
 
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ use crate::token::{self, TokenOptions, WorkerOptions};
 /// HSM tokens
 #[derive(Subcommand, Debug)]
 pub(crate) enum Hsm {
+    /// Examine a token with its vendor map: known answers, templates, times, and a remedy per finding
+    Doctor(doctor::Doctor),
     /// Initialise a free slot as a token: label, SO PIN, user PIN
     InitToken(InitToken),
     /// Try 25 known attacks on a token, on keys of its own
@@ -62,6 +65,7 @@ impl Hsm {
     /// Runs the command.
     pub(crate) fn run(&self) -> Outcome<()> {
         match self {
+            Self::Doctor(doctor) => doctor.run(),
             Self::InitToken(init) => init.run(),
             Self::Probe(probe) => probe.run(),
             Self::Status(status) => status.run(),

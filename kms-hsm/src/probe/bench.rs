@@ -15,14 +15,14 @@ use zeroize::Zeroizing;
 use super::{Finding, Refusal, Verdict};
 use crate::raw::{Encoded, Functions, Mechanism, Parameter};
 use crate::session::Token;
-use crate::template::{CARD, MASTER, SECRET_USES, SM4_KEY_BYTES, Template};
+use crate::template::{CARD, MASTER, SECRET_USES, SM4_KEY_BYTES, Template, Value};
 use crate::vendor::Operation;
 
 /// Bytes of the block every attack on derivation uses.
-pub(super) const BLOCK: [u8; 16] = [0x5a; 16];
+pub(crate) const BLOCK: [u8; 16] = [0x5a; 16];
 
 /// Why an attempt ended early.
-pub(super) enum Halt {
+pub(crate) enum Halt {
     /// The token refused: what a good token does.
     Refused(HsmError),
     /// The scene could not be set.
@@ -32,7 +32,7 @@ pub(super) enum Halt {
 }
 
 /// What worked, in words; or why it ended.
-pub(super) type Tried = Result<String, Halt>;
+pub(crate) type Tried = Result<String, Halt>;
 
 impl From<HsmError> for Halt {
     fn from(error: HsmError) -> Self {
@@ -55,7 +55,7 @@ fn is_session_fault(code: &str) -> bool {
 }
 
 /// A step without which the attack cannot be tried.
-pub(super) fn need<T>(what: &str, step: HsmResult<T>) -> Result<T, Halt> {
+pub(crate) fn need<T>(what: &str, step: HsmResult<T>) -> Result<T, Halt> {
     step.map_err(|error| match Halt::from(error) {
         Halt::Refused(error) => Halt::NoScene(format!("{what}: {} {}", error.function, error.code)),
         other => other,
@@ -63,29 +63,29 @@ pub(super) fn need<T>(what: &str, step: HsmResult<T>) -> Result<T, Halt> {
 }
 
 /// One attempt at an attack.
-pub(super) type Attempt = fn(&mut Bench<'_>) -> Tried;
+pub(crate) type Attempt = fn(&mut Bench<'_>) -> Tried;
 
 /// The token under attack.
-pub(super) struct Bench<'t> {
-    pub(super) token: &'t mut Token,
-    pub(super) session: CK_SESSION_HANDLE,
+pub(crate) struct Bench<'t> {
+    pub(crate) token: &'t mut Token,
+    pub(crate) session: CK_SESSION_HANDLE,
     made: Vec<CK_OBJECT_HANDLE>,
 }
 
 impl<'t> Bench<'t> {
-    pub(super) fn new(token: &'t mut Token) -> HsmResult<Self> {
+    pub(crate) fn new(token: &'t mut Token) -> HsmResult<Self> {
         let session = token.session()?;
         Ok(Self { token, session, made: Vec::new() })
     }
 
     /// Runs every form of an attack; open if one works, blocked if one is refused and none works.
-    pub(super) fn attack(&mut self, id: u8, attempts: &[Attempt]) -> HsmResult<Finding> {
+    pub(crate) fn attack(&mut self, id: u8, attempts: &[Attempt]) -> HsmResult<Finding> {
         let tried: Vec<Tried> = attempts.iter().map(|attempt| self.attempt(attempt)).collect();
         tally(id, tried)
     }
 
     /// An attack of one form that needs more than the bench.
-    pub(super) fn last_attack(&mut self, id: u8, attempt: impl FnOnce(&mut Self) -> Tried) -> HsmResult<Finding> {
+    pub(crate) fn last_attack(&mut self, id: u8, attempt: impl FnOnce(&mut Self) -> Tried) -> HsmResult<Finding> {
         tally(id, vec![self.attempt(attempt)])
     }
 
@@ -96,25 +96,25 @@ impl<'t> Bench<'t> {
     }
 
     /// Destroys what an attempt made. A key that stays dies with the session.
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         let functions = self.token.functions();
         for object in std::mem::take(&mut self.made) {
             let _ = functions.destroy(self.session, object);
         }
     }
 
-    pub(super) fn functions(&self) -> std::rc::Rc<Functions> {
+    pub(crate) fn functions(&self) -> std::rc::Rc<Functions> {
         self.token.functions()
     }
 
     /// Notes an object for destruction.
-    pub(super) fn keep(&mut self, object: CK_OBJECT_HANDLE) -> CK_OBJECT_HANDLE {
+    pub(crate) fn keep(&mut self, object: CK_OBJECT_HANDLE) -> CK_OBJECT_HANDLE {
         self.made.push(object);
         object
     }
 
     /// Number of an operation, or no scene.
-    pub(super) fn number(&self, operation: Operation) -> Result<CK_MECHANISM_TYPE, Halt> {
+    pub(crate) fn number(&self, operation: Operation) -> Result<CK_MECHANISM_TYPE, Halt> {
         self.token.map().mechanism(operation).ok_or_else(|| {
             let map = self.token.map();
             Halt::NoScene(format!("vendor map {} has no {}", map.name(), self.name(operation)))
@@ -122,24 +122,24 @@ impl<'t> Bench<'t> {
     }
 
     /// Name of an operation in the map.
-    pub(super) fn name(&self, operation: Operation) -> &'static str {
+    pub(crate) fn name(&self, operation: Operation) -> &'static str {
         operation.name(self.token.map().suite())
     }
 
     /// Mechanism of an operation, or no scene.
-    pub(super) fn mechanism<'p>(&self, operation: Operation, parameter: Parameter<'p>) -> Result<Mechanism<'p>, Halt> {
+    pub(crate) fn mechanism<'p>(&self, operation: Operation, parameter: Parameter<'p>) -> Result<Mechanism<'p>, Halt> {
         Ok(Mechanism { number: self.number(operation)?, parameter })
     }
 
     /// Class and type of a block cipher key, and nothing else: what unwrapping takes.
-    pub(super) fn bare(&self) -> Template {
+    pub(crate) fn bare(&self) -> Template {
         let block = self.token.map().key_types().block;
         Template::default().number(CKA_CLASS, CKO_SECRET_KEY).number(CKA_KEY_TYPE, block).flag(CKA_TOKEN, false)
     }
 
     /// A sensitive session key with these attributes on top. Every other use is stated as false: some makes take a
     /// use left out for granted.
-    pub(super) fn secret(&self, flags: &[(CK_ATTRIBUTE_TYPE, bool)]) -> Template {
+    pub(crate) fn secret(&self, flags: &[(CK_ATTRIBUTE_TYPE, bool)]) -> Template {
         let base = self
             .bare()
             .number(CKA_VALUE_LEN, SM4_KEY_BYTES)
@@ -150,47 +150,64 @@ impl<'t> Bench<'t> {
     }
 
     /// MASTER as the KMS makes it, as a session key.
-    pub(super) fn master(&self) -> Template {
+    pub(crate) fn master(&self) -> Template {
         MASTER.template(self.token.map()).flag(CKA_TOKEN, false).flag(CKA_EXTRACTABLE, false)
     }
 
     /// CARD as the KMS derives it.
-    pub(super) fn card(&self) -> Template {
+    pub(crate) fn card(&self) -> Template {
         CARD.template(self.token.map())
     }
 
-    pub(super) fn generate(&mut self, template: &Template) -> Result<CK_OBJECT_HANDLE, Halt> {
+    pub(crate) fn generate(&mut self, template: &Template) -> Result<CK_OBJECT_HANDLE, Halt> {
         let mechanism = self.mechanism(Operation::KeyGen, Parameter::Nothing)?;
         let key = self.functions().generate_key(self.session, mechanism, &mut Encoded::of(template))?;
         Ok(self.keep(key))
     }
 
     /// A key the scene needs.
-    pub(super) fn scene_key(&mut self, what: &str, template: &Template) -> Result<CK_OBJECT_HANDLE, Halt> {
+    pub(crate) fn scene_key(&mut self, what: &str, template: &Template) -> Result<CK_OBJECT_HANDLE, Halt> {
         no_scene(what, self.generate(template))
     }
 
     /// A sensitive, extractable key: what the attacker is after.
-    pub(super) fn target(&mut self) -> Result<CK_OBJECT_HANDLE, Halt> {
+    pub(crate) fn target(&mut self) -> Result<CK_OBJECT_HANDLE, Halt> {
         let template = self.secret(&[(CKA_EXTRACTABLE, true)]);
         self.scene_key("a key to steal", &template)
     }
 
     /// A key of known value; hidden from reading like any other.
-    pub(super) fn create(
+    pub(crate) fn create(
         &mut self,
         value: [u8; 16],
         flags: &[(CK_ATTRIBUTE_TYPE, bool)],
     ) -> Result<CK_OBJECT_HANDLE, Halt> {
+        self.create_from(self.known(value, flags))
+    }
+
+    /// The same with one attribute more.
+    pub(crate) fn create_with(
+        &mut self,
+        value: [u8; 16],
+        flags: &[(CK_ATTRIBUTE_TYPE, bool)],
+        more: (CK_ATTRIBUTE_TYPE, Value),
+    ) -> Result<CK_OBJECT_HANDLE, Halt> {
+        self.create_from(self.known(value, flags).with(more.0, more.1))
+    }
+
+    fn known(&self, value: [u8; 16], flags: &[(CK_ATTRIBUTE_TYPE, bool)]) -> Template {
         // VALUE_LEN follows from the value; several makes refuse both.
         let base = self.bare().flag(CKA_PRIVATE, true).flag(CKA_SENSITIVE, true).flag(CKA_EXTRACTABLE, false);
         let base = with_flags(base, &SECRET_USES.map(|kind| (kind, false)));
-        let template = with_flags(base, flags).bytes(CKA_VALUE, &value);
+        with_flags(base, flags).bytes(CKA_VALUE, &value)
+    }
+
+    fn create_from(&mut self, template: Template) -> Result<CK_OBJECT_HANDLE, Halt> {
         let key = self.functions().create_object(self.session, &mut Encoded::of(&template))?;
         Ok(self.keep(key))
     }
 
-    pub(super) fn derive(
+    pub(crate) fn derive(
         &mut self,
         operation: Operation,
         parameter: Parameter<'_>,
@@ -202,7 +219,7 @@ impl<'t> Bench<'t> {
         Ok(self.keep(key))
     }
 
-    pub(super) fn unwrap(
+    pub(crate) fn unwrap(
         &mut self,
         mechanism: Mechanism<'_>,
         by: CK_OBJECT_HANDLE,
@@ -213,7 +230,7 @@ impl<'t> Bench<'t> {
         Ok(self.keep(key))
     }
 
-    pub(super) fn wrap(
+    pub(crate) fn wrap(
         &self,
         mechanism: Mechanism<'_>,
         by: CK_OBJECT_HANDLE,
@@ -225,17 +242,17 @@ impl<'t> Bench<'t> {
         Ok(out)
     }
 
-    pub(super) fn set(&self, key: CK_OBJECT_HANDLE, flag: CK_ATTRIBUTE_TYPE, value: bool) -> Result<(), Halt> {
+    pub(crate) fn set(&self, key: CK_OBJECT_HANDLE, flag: CK_ATTRIBUTE_TYPE, value: bool) -> Result<(), Halt> {
         let change = Template::default().flag(flag, value);
         Ok(self.functions().set_attributes(self.session, key, &mut Encoded::of(&change))?)
     }
 
     /// Whether a flag is shown as wished: some tokens accept a change and ignore it.
-    pub(super) fn shows(&self, key: CK_OBJECT_HANDLE, flag: CK_ATTRIBUTE_TYPE, value: bool) -> Result<bool, Halt> {
+    pub(crate) fn shows(&self, key: CK_OBJECT_HANDLE, flag: CK_ATTRIBUTE_TYPE, value: bool) -> Result<bool, Halt> {
         Ok(self.functions().value(self.session, key, flag)? == Some(vec![u8::from(value)]))
     }
 
-    pub(super) fn copy(
+    pub(crate) fn copy(
         &mut self,
         key: CK_OBJECT_HANDLE,
         flags: &[(CK_ATTRIBUTE_TYPE, bool)],
@@ -246,13 +263,13 @@ impl<'t> Bench<'t> {
     }
 
     /// Reads a value that should stay hidden.
-    pub(super) fn read(&self, key: CK_OBJECT_HANDLE) -> Result<Zeroizing<Vec<u8>>, Halt> {
+    pub(crate) fn read(&self, key: CK_OBJECT_HANDLE) -> Result<Zeroizing<Vec<u8>>, Halt> {
         let value = Zeroizing::new(self.functions().bare_value(self.session, key, CKA_VALUE)?);
         if value.is_empty() { Err(nothing("C_GetAttributeValue")) } else { Ok(value) }
     }
 
     /// Whether `value` is the key: the token's check values of both are compared where it has them.
-    pub(super) fn confirm(&mut self, value: &[u8], key: CK_OBJECT_HANDLE) -> Result<(), Halt> {
+    pub(crate) fn confirm(&mut self, value: &[u8], key: CK_OBJECT_HANDLE) -> Result<(), Halt> {
         let Ok(value) = <[u8; 16]>::try_from(value) else { return Err(nothing("the attack")) };
         let functions = self.functions();
         let Some(expected) = functions.value(self.session, key, CKA_CHECK_VALUE)? else { return Ok(()) };
@@ -264,7 +281,7 @@ impl<'t> Bench<'t> {
     }
 
     /// One block through the cipher, in ECB.
-    pub(super) fn block(&self, key: CK_OBJECT_HANDLE, block: &[u8; 16], encrypt: bool) -> Result<[u8; 16], Halt> {
+    pub(crate) fn block(&self, key: CK_OBJECT_HANDLE, block: &[u8; 16], encrypt: bool) -> Result<[u8; 16], Halt> {
         let (mechanism, functions) = (self.mechanism(Operation::Ecb, Parameter::Nothing)?, self.functions());
         let out = if encrypt {
             functions.encrypt(self.session, mechanism, key, block, 16)?
@@ -276,12 +293,12 @@ impl<'t> Bench<'t> {
 }
 
 /// Adds flags to a template.
-pub(super) fn with_flags(template: Template, flags: &[(CK_ATTRIBUTE_TYPE, bool)]) -> Template {
+pub(crate) fn with_flags(template: Template, flags: &[(CK_ATTRIBUTE_TYPE, bool)]) -> Template {
     flags.iter().fold(template, |template, (kind, value)| template.flag(*kind, *value))
 }
 
 /// A refused step of the scene.
-pub(super) fn no_scene<T>(what: &str, step: Result<T, Halt>) -> Result<T, Halt> {
+pub(crate) fn no_scene<T>(what: &str, step: Result<T, Halt>) -> Result<T, Halt> {
     step.map_err(|halt| match halt {
         Halt::Refused(error) => Halt::NoScene(format!("{what}: {} {}", error.function, error.code)),
         other => other,
@@ -289,7 +306,7 @@ pub(super) fn no_scene<T>(what: &str, step: Result<T, Halt>) -> Result<T, Halt> 
 }
 
 /// The token said yes and gave nothing of use: as good as a refusal.
-pub(super) fn nothing(function: &str) -> Halt {
+pub(crate) fn nothing(function: &str) -> Halt {
     Halt::Refused(crate::fault::refused(function, "NOTHING_GAINED", "the call succeeded, but gave nothing"))
 }
 

@@ -37,7 +37,7 @@ fn unroll(bench: &Bench<'_>, key: u64, blob: &[u8]) -> Result<[u8; 16], Halt> {
 }
 
 /// RFC 3394 with a key of known value, block by block.
-pub(super) fn roll(bench: &Bench<'_>, key: u64, value: &[u8; 16]) -> Result<[u8; 24], Halt> {
+pub(crate) fn roll(bench: &Bench<'_>, key: u64, value: &[u8; 16]) -> Result<[u8; 24], Halt> {
     let mut state = [0; 24];
     state.iter_mut().zip(WRAP_IV.iter().chain(value)).for_each(|(byte, given)| *byte = *given);
     for step in 1..=2 * ROUNDS {

@@ -5,10 +5,13 @@
 use std::time::{Duration, Instant};
 
 use cryptoki::context::Function;
-use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE};
+use cryptoki_sys::{
+    CK_ATTRIBUTE_TYPE, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID, CK_ULONG,
+    CK_UNAVAILABLE_INFORMATION,
+};
 use kms_core::ports::HsmResult;
 
-use super::{Encoded, Functions};
+use super::{Encoded, Functions, Mechanism, with, written};
 use crate::fault::{self, broken};
 use crate::lockdown;
 
@@ -28,6 +31,38 @@ impl Functions {
         let (attributes, count) = template.parts();
         call!(self, C_CopyObject, CopyObject, session, object, attributes, count, &raw mut copy)?;
         Ok(copy)
+    }
+
+    /// C_DigestInit and C_Digest.
+    pub(crate) fn digest(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mechanism: Mechanism<'_>,
+        data: &[u8],
+        capacity: usize,
+    ) -> HsmResult<Vec<u8>> {
+        let mut out = vec![0; capacity];
+        let mut length = capacity as CK_ULONG;
+        let (bytes, count) = (data.as_ptr().cast_mut(), data.len() as CK_ULONG);
+        with(mechanism, |m| call!(self, C_DigestInit, DigestInit, session, m))?;
+        call!(self, C_Digest, Digest, session, bytes, count, out.as_mut_ptr(), &raw mut length)?;
+        out.truncate(written(length, capacity, "C_Digest")?);
+        Ok(out)
+    }
+
+    /// C_GetMechanismInfo.
+    pub(crate) fn mechanism_info(&self, slot: CK_SLOT_ID, number: CK_MECHANISM_TYPE) -> HsmResult<CK_MECHANISM_INFO> {
+        let mut info = CK_MECHANISM_INFO::default();
+        call!(self, C_GetMechanismInfo, GetMechanismInfo, slot, number, &raw mut info)?;
+        Ok(info)
+    }
+
+    /// Sessions the token allows at once; `None` where it does not say or sets no limit.
+    pub(crate) fn session_limit(&self, slot: CK_SLOT_ID) -> HsmResult<Option<u64>> {
+        let mut info = cryptoki_sys::CK_TOKEN_INFO::default();
+        call!(self, C_GetTokenInfo, GetTokenInfo, slot, &raw mut info)?;
+        let limit = info.ulMaxSessionCount;
+        Ok(Some(limit).filter(|limit| *limit != 0 && *limit != CK_UNAVAILABLE_INFORMATION))
     }
 
     /// An attribute that should not be readable, with the token's own words when it is not.

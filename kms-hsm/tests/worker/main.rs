@@ -4,6 +4,7 @@
 
 mod bureau;
 mod device;
+mod doctor;
 mod faults;
 mod harness;
 mod instance;

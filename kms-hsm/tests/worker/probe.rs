@@ -64,7 +64,7 @@ fn a_token_in_use_is_spared_three_attacks_and_left_as_it_was() {
 }
 
 /// Where Debian puts SoftHSM.
-fn softhsm() -> PathBuf {
+pub(crate) fn softhsm() -> PathBuf {
     let places = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"];
     places.iter().map(Path::new).find(|place| place.is_file()).expect("the Debian package libsofthsm2").to_owned()
 }

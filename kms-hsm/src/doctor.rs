@@ -1,0 +1,134 @@
+//! What a token is, which of the KMS's operations work on it, and what to do about the rest.
+//!
+//! Known answers and keys of its own only, all of them session objects. Not the battery of attacks:
+//! that is [`crate::probe`]. Guards: a check that could not be made is reported as failed, never left
+//! out, and every finding has a remedy.
+
+mod answers;
+mod run;
+
+use kms_core::ports::{HsmResult, PinState, TokenStatus};
+use serde::{Deserialize, Serialize};
+
+use crate::client::process::{Launch, Worker};
+use crate::config::HsmConfig;
+use crate::fault::refused;
+use crate::vendor::VendorMap;
+use crate::wire::{Request, Response, WorkerRole, garbled};
+
+pub(crate) use run::run;
+
+/// How much longer than one call the examination may take.
+const DEADLINES: u32 = 4;
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// As it should be.
+    Good,
+    /// Declared missing by the vendor map: the operation is refused, the protection is not in force.
+    Missing,
+    /// Works, but somebody should look.
+    Warning,
+    /// Does not work as the map says.
+    Failed,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: String,
+    /// How it ended.
+    pub state: State,
+    /// What was found.
+    pub found: String,
+    /// What to do; empty where nothing is.
+    pub remedy: String,
+    /// Microseconds of one operation, where measured.
+    pub micros: Option<u64>,
+}
+
+impl Check {
+    fn new(name: impl Into<String>, state: State, found: impl Into<String>, remedy: &str) -> Self {
+        Self { name: name.into(), state, found: found.into(), remedy: remedy.to_owned(), micros: None }
+    }
+}
+
+/// What the doctor says.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Label of the token.
+    pub token: String,
+    /// Its serial number.
+    pub serial: String,
+    /// Manufacturer and model, as the token says.
+    pub model: String,
+    /// Name of the vendor map.
+    pub map: String,
+    /// No check failed.
+    pub fit: bool,
+    /// The checks, in the order they were made.
+    pub checks: Vec<Check>,
+}
+
+/// Examines a token with its map.
+pub fn examine(config: &HsmConfig) -> HsmResult<Report> {
+    let unusable = |error: String| refused("vendor map", "MAP_UNUSABLE", error);
+    let map_text = std::fs::read_to_string(&config.map).map_err(|error| unusable(error.to_string()))?;
+    let map = VendorMap::parse(&config.map, &map_text).map_err(|error| unusable(error.to_string()))?;
+    let pin = config.pin.pin()?;
+    let launch = Launch {
+        program: config.worker.clone(),
+        environment: &config.environment,
+        role: WorkerRole::Inspector,
+        module: &config.module,
+        map: Some((&config.map, &map_text)),
+        label: &config.token_label,
+        serial: config.token_serial.as_deref(),
+    };
+    let (mut worker, greeting) = Worker::start(&launch, &[&pin], config.deadline)?;
+    let Response::Status(status) = greeting else { return Err(garbled("not a status")) };
+    let status: TokenStatus = status.into();
+    let mut checks = vec![pin_check(&status)];
+    checks.extend(declared_missing(&map));
+    match worker.call(&Request::Examine, None, config.deadline.saturating_mul(DEADLINES))? {
+        Response::Checks(made) => checks.extend(made),
+        Response::Fault(fault) => return Err(fault.into()),
+        _ => return Err(garbled("not checks")),
+    }
+    Ok(Report {
+        fit: checks.iter().all(|check| check.state != State::Failed),
+        token: status.label,
+        serial: status.serial,
+        model: format!("{} {}", status.manufacturer, status.model),
+        map: map.name().to_owned(),
+        checks,
+    })
+}
+
+fn pin_check(status: &TokenStatus) -> Check {
+    let (state, found, remedy) = match status.user_pin {
+        PinState::Good => (State::Good, "good", ""),
+        PinState::CountLow => {
+            (State::Warning, "a wrong PIN was tried", "find out who tried; a right login sets the count back")
+        }
+        PinState::FinalTry => (State::Failed, "one attempt is left", "enter the PIN by hand, once"),
+        PinState::Locked => (State::Failed, "locked", "the security officer sets a new user PIN"),
+    };
+    Check::new("user PIN", state, found, remedy)
+}
+
+fn declared_missing(map: &VendorMap) -> Vec<Check> {
+    let (attributes, operations) = map.lacking();
+    let attributes = attributes.into_iter().map(|attribute| {
+        let remedy = "policies/hsm/README.md says what is not protected without it; weigh that in a risk decision";
+        Check::new(format!("attribute {}", attribute.name()), State::Missing, "not in the vendor map", remedy)
+    });
+    let operations = operations.into_iter().map(|operation| {
+        let remedy = "ask the maker for the number; without it the operation is refused, and nothing stands in for it";
+        Check::new(operation.name(map.suite()), State::Missing, "not in the vendor map", remedy)
+    });
+    attributes.chain(operations).collect()
+}
