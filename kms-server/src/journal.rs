@@ -125,9 +125,7 @@ impl Journal {
             let detail = "nothing is written before the database was compared with the log head kept in the HSM";
             return Err(Fault::new(Code::HsmUnavailable, detail));
         }
-        let outcome = self.commit_alone(work);
-        store::stop_if_fatal(&outcome);
-        outcome
+        self.commit_alone(work)
     }
 
     /// Records a refusal; failing to do so changes nothing for the caller.
@@ -149,7 +147,7 @@ impl Journal {
         // Held until the head is exchanged, so that no other commit sees the old one.
         let mut connection = self.store.writer();
         let before = self.state();
-        let (value, after, leaves) = backend::immediate(&mut connection, |connection| {
+        let (value, after, leaves) = store::transaction(&mut connection, |connection| {
             let now_ms = backend::now_ms(connection)?.max(before.last_time_ms());
             let (act, value) = work(&Moment { state: &before, now_ms }, connection)?;
             let (after, leaves) = self.write(&before, act, now_ms, connection)?;

@@ -39,9 +39,12 @@ impl Store {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a transaction on the writing connection, alone (`BEGIN IMMEDIATE`).
-    pub fn write<T, E: From<StoreError>>(&self, work: impl FnOnce(&mut Connection) -> Result<T, E>) -> Result<T, E> {
-        backend::immediate(&mut self.writer(), work)
+    /// Runs a transaction on the writing connection, alone: see [`transaction`].
+    pub fn write<T, E: From<StoreError> + Severity>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        transaction(&mut self.writer(), work)
     }
 
     /// Runs read-only work on a connection of the pool.
@@ -71,11 +74,16 @@ impl Severity for StoreError {
     }
 }
 
-/// Ends the process if the outcome of a write is uncertain.
-pub fn stop_if_fatal<T, E: Severity>(outcome: &Result<T, E>) {
-    if let Err(error) = outcome
-        && let Some(reason) = error.fatal()
-    {
+/// Runs a transaction on the writing connection (`BEGIN IMMEDIATE`). A failed write or sync ends the
+/// process while the connection is still held: pages that never reached the disk may pass for clean now,
+/// so nobody writes after it before everything was read and hashed again.
+pub fn transaction<T, E: From<StoreError> + Severity>(
+    writer: &mut Connection,
+    work: impl FnOnce(&mut Connection) -> Result<T, E>,
+) -> Result<T, E> {
+    let outcome = backend::immediate(writer, work);
+    if let Some(reason) = outcome.as_ref().err().and_then(Severity::fatal) {
         crate::stop(&format!("{reason}; stopped so that the next start re-reads and re-hashes the key log"));
     }
+    outcome
 }
