@@ -72,16 +72,17 @@ impl Packages {
     }
 
     /// Gives a staged chunk its final name, once its bytes are those of its OUTCOME. Done before: checks
-    /// the file again.
+    /// the file again, and makes sure that the name lasts, in case the process died before it did.
     pub fn promote(&self, batch: BatchId, chunk: u32, token: u64, expected: &Digest) -> Result<(), PackageError> {
         let target = self.released_file(batch, chunk);
+        let folder = self.released.join(batch.to_string());
         if let Some(found) = digest_of(&target)? {
-            return check(chunk, expected, found);
+            check(chunk, expected, found)?;
+            return Ok(sync_folder(&folder)?);
         }
         let staged = self.staged(batch, chunk, token);
         let found = digest_of(&staged)?.ok_or(PackageError::Missing { chunk })?;
         check(chunk, expected, found)?;
-        let folder = self.released.join(batch.to_string());
         fs::create_dir_all(&folder)?;
         sync_folder(&self.released)?;
         fs::rename(&staged, &target)?;
