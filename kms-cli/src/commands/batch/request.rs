@@ -27,7 +27,7 @@ pub(crate) struct Request {
     /// Profile: its name, or its file if you hold a copy to compare with the server's
     #[arg(long, value_name = "ID|FILE")]
     profile: String,
-    /// Card list: card_number,factor[,replacement,reason]
+    /// Card list: `card_number,factor` or `card_number,factor,replacement,reason`
     #[arg(long, value_name = "FILE")]
     cards: PathBuf,
     /// Folder for your copy of the request
