@@ -2,7 +2,9 @@
 //!
 //! Guards: secrets are created in place and not moved by value, because a move leaves a copy that nothing wipes.
 
-use cryptoki_sys::{CKR_DEVICE_MEMORY, CKR_RANDOM_NO_RNG};
+use std::{fs::OpenOptions, io::Write};
+
+use cryptoki_sys::{CKR_DEVICE_MEMORY, CKR_RANDOM_NO_RNG, CKR_RANDOM_SEED_NOT_SUPPORTED};
 use zeroize::Zeroize;
 
 use crate::rv::{Result, Rv};
@@ -57,6 +59,12 @@ impl Drop for Secret {
     fn drop(&mut self) {
         self.0.zeroize();
     }
+}
+
+/// Gives a seed to the operating system's random source, which mixes it in and does not rely on it.
+pub(crate) fn stir_random(seed: &[u8]) -> Result<()> {
+    let source = OpenOptions::new().write(true).open("/dev/urandom");
+    source.and_then(|mut source| source.write_all(seed)).map_err(|_| Rv(CKR_RANDOM_SEED_NOT_SUPPORTED))
 }
 
 /// Fills `bytes` from the operating system's random source.

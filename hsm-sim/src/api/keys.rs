@@ -30,7 +30,7 @@ use crate::{
 
 /// Generic secrets shorter than this are passwords, not keys.
 const GENERATED_BYTES_MIN: CK_ULONG = 16;
-const GENERATED_BYTES_MAX: CK_ULONG = 128;
+const GENERATED_BYTES_MAX: CK_ULONG = 512;
 /// Component keys of one XOR, the base included.
 pub(crate) const COMPONENTS_MAX: usize = 16;
 

@@ -4,18 +4,17 @@ use cryptoki_sys::{
     CK_BYTE, CK_FLAGS, CK_NOTIFY, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SESSION_INFO, CK_SLOT_ID, CK_ULONG,
     CK_USER_TYPE, CK_UTF8CHAR, CK_VOID_PTR, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKR_ARGUMENTS_BAD,
     CKR_FUNCTION_NOT_PARALLEL, CKR_FUNCTION_NOT_SUPPORTED, CKR_OPERATION_NOT_INITIALIZED, CKR_PIN_LEN_RANGE,
-    CKR_RANDOM_SEED_NOT_SUPPORTED, CKR_SESSION_PARALLEL_NOT_SUPPORTED, CKR_USER_TYPE_INVALID, CKU_CONTEXT_SPECIFIC,
-    CKU_SO, CKU_USER,
+    CKR_SESSION_PARALLEL_NOT_SUPPORTED, CKR_USER_TYPE_INVALID, CKU_CONTEXT_SPECIFIC, CKU_SO, CKU_USER,
 };
 
 use super::{
     entry,
-    memory::{pin, write},
+    memory::{input, pin, write},
     module, session,
 };
 use crate::{
     rv::{Rv, ensure},
-    secret::fill_random,
+    secret::{fill_random, stir_random},
     storage::meta::PinOwner,
 };
 
@@ -110,10 +109,11 @@ entry! {
 }
 
 entry! {
-    /// C_SeedRandom (§5.14): the system's source takes no seed from applications.
-    C_SeedRandom: fn seed_random(handle: CK_SESSION_HANDLE, _seed: *mut CK_BYTE, _length: CK_ULONG) {
+    /// C_SeedRandom (§5.14).
+    C_SeedRandom: fn seed_random(handle: CK_SESSION_HANDLE, seed: *mut CK_BYTE, length: CK_ULONG) {
         session(handle)?;
-        Err(Rv(CKR_RANDOM_SEED_NOT_SUPPORTED))
+        ensure(length <= RANDOM_BYTES_MAX, CKR_ARGUMENTS_BAD)?;
+        stir_random(input(seed, length)?)
     }
 }
 

@@ -81,7 +81,7 @@ const fn hmac(number: CK_ULONG) -> Row {
     row(Mech::HmacSm3, number, (1, 512), SIGN)
 }
 
-const GENERIC_SECRETS: Row = row(Mech::GenericSecretKeyGen, CKM_GENERIC_SECRET_KEY_GEN, (16, 128), CKF_GENERATE);
+const GENERIC_SECRETS: Row = row(Mech::GenericSecretKeyGen, CKM_GENERIC_SECRET_KEY_GEN, (16, 512), CKF_GENERATE);
 
 use CiphertextForm::{C1C3C2, Der as DerCiphertext};
 use SignatureForm::{Der, Pair};

@@ -33,6 +33,11 @@ fn pkcs11_tool_sees_slots_mechanisms_and_objects() {
         assert!(listed.contains(expected), "no {expected:?} in:\n{listed}");
     }
     assert!(!run(&["-O"]).contains("Secret Key Object"), "private objects without a login");
+    for own_tests in [&["--test", "--login", "--pin", USER_PIN][..], &["--test-fork"], &["--test-threads", "ILT"]] {
+        let text = run(own_tests);
+        assert!(!text.contains("ERR"), "{own_tests:?}: {text}");
+    }
+    assert!(run(&["--test"]).contains("No errors"));
     let random = run(&["--generate-random", "16", "--output-file", "/dev/null"]);
     assert!(!random.contains("error"), "{random}");
     let initialised = run(&["--init-token", "--slot", "1", "--label", "second", "--so-pin", SO_PIN]);
@@ -53,4 +58,17 @@ fn p11tool_lists_mechanisms() {
     assert!(status.success() && text.contains("[0x80050009]") && text.contains("derive"), "{text}");
     let (status, text) = tool("p11tool", "gnutls-bin", &[&provider[..], &["--list-tokens"]].concat());
     assert!(status.success() && text.contains("model=hsm-sim"), "{text}");
+    let (status, text) =
+        tool("p11tool", "gnutls-bin", &[&provider[..], &["--generate-random", "16", "pkcs11:token=test"]].concat());
+    assert!(status.success(), "{text}");
+    // Public objects, written and removed by another program.
+    let login = ["--batch", "--login", "--set-pin", USER_PIN];
+    let run = |args: &[&str]| tool("p11tool", "gnutls-bin", &[&provider[..], &login, args].concat());
+    let secret = "--secret-key=00112233445566778899aabbccddeeff";
+    let (status, text) = run(&["--write", secret, "--label", "stored", "pkcs11:token=test"]);
+    assert!(status.success(), "{text}");
+    let (status, text) = run(&["--list-all", "pkcs11:token=test"]);
+    assert!(status.success() && text.contains("stored"), "{text}");
+    let (status, text) = run(&["--delete", "pkcs11:token=test;object=stored"]);
+    assert!(status.success(), "{text}");
 }
