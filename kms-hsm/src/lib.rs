@@ -12,6 +12,7 @@
 //! | `module`, `session` | one library, one token, one session; find by CKA_ID |
 //! | `template`, [`vendor`] | what each key may do; what each make calls it |
 //! | `instance`, `masters`, `seal`, `issue`, `storage`, `bureau`, `officer` | the duties |
+//! | [`inventory`] | a token's objects against the list of keys that should be in it |
 //! | [`probe`] | what a token's user could do to it: the battery of attacks |
 //! | [`doctor`] | what works on a token, what does not, and what to do about it |
 //! | `raw`, `fault` | calls into the library; what their failures mean |
@@ -27,6 +28,7 @@ pub mod config;
 pub mod doctor;
 mod fault;
 mod instance;
+pub mod inventory;
 mod issue;
 mod lockdown;
 mod masters;

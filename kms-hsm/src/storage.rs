@@ -126,7 +126,7 @@ pub(crate) fn set_log_head(token: &mut Token, head: &[u8]) -> HsmResult<()> {
     Err(fault(FaultClass::Indeterminate, "set_log_head", "LOG_HEAD", "the token shows another record than was set"))
 }
 
-fn find_head(token: &mut Token) -> HsmResult<Option<cryptoki_sys::CK_OBJECT_HANDLE>> {
+pub(crate) fn find_head(token: &mut Token) -> HsmResult<Option<cryptoki_sys::CK_OBJECT_HANDLE>> {
     match token.find_all(&head_template())?.as_slice() {
         [] => Ok(None),
         [only] => Ok(Some(*only)),

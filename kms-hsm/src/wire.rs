@@ -156,6 +156,9 @@ pub(crate) enum Request {
     },
     /// Examines token and map.
     Examine,
+    Inventory {
+        wanted: Vec<crate::inventory::Wanted>,
+    },
     IssueChunk {
         kek: Id,
         masters: Vec<(Id, bool)>,
@@ -232,6 +235,7 @@ pub(crate) enum Response {
     Done,
     Fault(Fault),
     Findings(Vec<crate::probe::Finding>),
+    Inventory(Vec<crate::inventory::Item>),
     Items(Vec<Vec<u8>>),
     Kcvs(Vec<WireKcv>),
     Present {

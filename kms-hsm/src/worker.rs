@@ -26,7 +26,7 @@ use crate::module::Module;
 use crate::session::Token;
 use crate::vendor::{Suite, VendorMap};
 use crate::wire::{self, Hello, Id, Master, Request, Response, Sealed, Status, WireKcv, WorkerRole};
-use crate::{bureau, doctor, instance, issue, masters, officer, probe, seal, setup, storage};
+use crate::{bureau, doctor, instance, inventory, issue, masters, officer, probe, seal, setup, storage};
 
 /// Most secrets in a greeting.
 const SECRETS_MAX: u8 = 2;
@@ -173,7 +173,7 @@ fn allowed(role: WorkerRole, request: &Request) -> HsmResult<()> {
         | Request::OpenTransportKey { .. }
         | Request::Rewrap { .. } => WorkerRole::Bureau,
         Request::InitToken { .. } => WorkerRole::Setup,
-        Request::Examine | Request::Probe { .. } => WorkerRole::Inspector,
+        Request::Examine | Request::Inventory { .. } | Request::Probe { .. } => WorkerRole::Inspector,
         Request::Status => return Ok(()),
     };
     if by == role {
@@ -236,6 +236,7 @@ fn dispatch(token: &mut Token, request: &Request) -> HsmResult<Response> {
             Err(refused("worker", "ROLE", "not a request for a token in use"))
         }
         Request::Examine => doctor::run(token).map(Response::Checks),
+        Request::Inventory { wanted } => inventory::run(token, wanted).map(Response::Inventory),
         Request::IssueChunk { kek, masters, blocks } => {
             let chunk = issue::chunk(token, id(kek), masters, blocks)?;
             Ok(Response::Chunk { wrapped: chunk.wrapped, kcvs: chunk.kcvs })

@@ -1,6 +1,7 @@
 //! `kms hsm`: a token before and between its uses.
 
 mod doctor;
+mod inventory;
 mod probe;
 
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ pub(crate) enum Hsm {
     Doctor(doctor::Doctor),
     /// Initialise a free slot as a token: label, SO PIN, user PIN
     InitToken(InitToken),
+    /// Compare all objects of a token with the key list of the verified log
+    Inventory(inventory::Inventory),
     /// Try 25 known attacks on a token, on keys of its own
     Probe(probe::Probe),
     /// Show a token and the state of its PIN; does not log in unless a PIN is given
@@ -67,6 +70,7 @@ impl Hsm {
         match self {
             Self::Doctor(doctor) => doctor.run(),
             Self::InitToken(init) => init.run(),
+            Self::Inventory(inventory) => inventory.run(),
             Self::Probe(probe) => probe.run(),
             Self::Status(status) => status.run(),
         }

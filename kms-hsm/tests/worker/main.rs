@@ -8,6 +8,7 @@ mod doctor;
 mod faults;
 mod harness;
 mod instance;
+mod inventory;
 mod maps;
 mod masters;
 mod pin;
