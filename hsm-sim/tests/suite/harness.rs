@@ -48,7 +48,11 @@ pub(crate) fn alone_with(test: &str, environment: impl FnOnce(&mut Command, &std
     environment(&mut command, dir.path());
     let output = command.output().unwrap();
     let text = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{test} failed in its process:\n{}", String::from_utf8_lossy(&text));
+    let text = String::from_utf8_lossy(&text);
+    assert!(output.status.success(), "{test} failed in its process:\n{text}");
+    if std::env::args().any(|argument| argument == "--nocapture") {
+        println!("{text}");
+    }
     false
 }
 
