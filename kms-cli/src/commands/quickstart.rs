@@ -88,7 +88,7 @@ impl Quickstart {
             known_bureau_key: self.bureau_key.is_some(),
         };
         let cards = self.card_list()?;
-        copy_policies(&self.find_policies(&kms)?, &stage.root.join("policies"))?;
+        copy_policies(&self.find_policies(&kms)?, &stage.root.join("policies"), self.policies.is_none())?;
         files::write(&stage.root.join("cards.csv"), &cards, Access::Owner)?;
         if let Some(key) = &self.bureau_key {
             let pem = zeroize::Zeroizing::new(files::read(key, kms_core::sm2::KEY_FILE_BYTES_MAX)?);
@@ -190,8 +190,8 @@ fn with_small_chunks(rules: &[u8]) -> Vec<u8> {
     text.split_inclusive('\n').map(line).collect::<String>().into_bytes()
 }
 
-/// The policy files as shipped, but for smaller chunks: with a thousand cards there is something to watch.
-fn copy_policies(from: &Path, to: &Path) -> Outcome<()> {
+/// The policy files; the shipped ones with smaller chunks, so that with a thousand cards there is something to watch.
+fn copy_policies(from: &Path, to: &Path, shipped: bool) -> Outcome<()> {
     for folder in ["", "profiles", "hsm"] {
         let (from, to) = (from.join(folder), to.join(folder));
         files::make_folder(&to, Access::Anyone)?;
@@ -201,7 +201,7 @@ fn copy_policies(from: &Path, to: &Path) -> Outcome<()> {
             let name = path.file_name().filter(|_| path.extension().is_some_and(|e| e == "toml"));
             if let Some(name) = name {
                 let bytes = files::read(&path, files::SMALL_FILE_BYTES_MAX)?;
-                let bytes = if name == CEREMONY_RULES { with_small_chunks(&bytes) } else { bytes };
+                let bytes = if shipped && name == CEREMONY_RULES { with_small_chunks(&bytes) } else { bytes };
                 files::write(&to.join(name), &bytes, Access::Anyone)?;
             }
         }
