@@ -6,13 +6,14 @@
 COUNT ?= 1000
 DIR   ?= demo
 
-.PHONY: help demo test bench build setup fmt clean-demo
+.PHONY: help demo test bench conformance build setup fmt clean-demo
 
 help:
 	@echo "make demo    two throw-away instances, all ceremonies, a batch of $(COUNT) cards, an audit: in $(DIR)/"
 	@echo "             (COUNT=120 for fewer cards, CARDS=FILE for a list of your own, DIR=PATH for another place)"
 	@echo "make test    format, lints, documentation, every test, the independent decoder"
 	@echo "make bench   speed of the parts that a batch spends its time in"
+	@echo "make conformance  the cryptoki crate's own test-suite against the token simulator"
 	@echo "make build   the programs: target/debug/kms, kms-server, kms-hsm-worker, libhsm_sim.so"
 	@echo "make setup   installs the Debian packages that the tests use, or says which are missing"
 	@echo "make fmt     formats the code"
@@ -25,6 +26,9 @@ test:
 
 bench:
 	cargo bench --locked --workspace --bench '*'
+
+conformance:
+	hsm-sim/conformance/run
 
 build:
 	cargo build --locked -p kms-cli -p kms-server -p kms-hsm -p hsm-sim

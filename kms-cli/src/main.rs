@@ -77,6 +77,10 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    // Officers' keys and passwords pass through this process.
+    for kept in kms_hsm::drop_privileges() {
+        console::note(&format!("warning: memory of this process is less protected than it should be: {kept}"));
+    }
     match Kms::parse().command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -47,5 +47,6 @@ pub mod worker;
 
 pub use client::{BureauClient, HsmClient, SoClient};
 pub use config::{HsmConfig, PinSource};
+pub use lockdown::drop_privileges;
 pub use vendor::{MapError, VendorMap};
 pub use wire::{CHUNK_KEYS_MAX, FRAME_BYTES_MAX};

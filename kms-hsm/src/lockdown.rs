@@ -1,7 +1,7 @@
-//! The first lines of the worker's `main`: what this process gives up.
+//! The first lines of every `main` that handles secrets (worker, server, CLI): what the process gives up.
 //!
-//! Guards: other processes of the same user cannot read the worker's memory, no core file holds it,
-//! and nothing a vendor library prints can get into the frames. Root still reads everything.
+//! Guards: other processes of the same user cannot read its memory, no core file holds it, and, in the
+//! worker, nothing a vendor library prints can get into the frames. Root still reads everything.
 #![expect(unsafe_code, reason = "prctl, setrlimit, dup2")]
 
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 
 /// Makes the process undumpable; answers what could not be done.
-pub(crate) fn drop_privileges() -> Vec<String> {
+pub fn drop_privileges() -> Vec<String> {
     let mut failed = Vec::new();
     // SAFETY: PR_SET_DUMPABLE takes one number and touches no memory of ours.
     if unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) } != 0 {

@@ -18,10 +18,14 @@ const LOG_VARIABLE: &str = "KMS_LOG";
 const LOG_FILTER: &str = "warn,kms_server=info,kms_hsm=info,rocket::launch=off";
 
 fn main() -> ExitCode {
+    let kept = kms_hsm::drop_privileges();
     let filter = tracing_subscriber::EnvFilter::try_from_env(LOG_VARIABLE)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG_FILTER));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    for privilege in kept {
+        tracing::warn!(privilege, "memory of this process is less protected than it should be");
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

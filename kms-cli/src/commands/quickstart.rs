@@ -178,12 +178,7 @@ fn read_components(path: &Path) -> Outcome<Vec<String>> {
 
 fn with_small_chunks(rules: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(rules);
-    // Rules that ask for smaller ones still keep theirs.
-    let larger = |line: &str| {
-        let value = line.strip_prefix("chunk_cards")?.trim_start().strip_prefix('=')?.split('#').next()?;
-        value.trim().replace('_', "").parse().ok().filter(|cards: &u32| *cards > CHUNK_CARDS)
-    };
-    let line = |line: &str| match larger(line).is_some() {
+    let line = |line: &str| match line.starts_with("chunk_cards") {
         true => format!("chunk_cards = {CHUNK_CARDS}  # quickstart: small chunks, to be watched\n"),
         false => line.to_owned(),
     };
