@@ -60,8 +60,12 @@ impl Check {
 
 /// Reads a profile file.
 pub(crate) fn read_profile(path: &Path) -> Outcome<KeyProfile> {
-    let bytes = files::read(path, POLICY_FILE_BYTES_MAX)?;
-    parse_profile(&bytes).map_err(|error| refuse(path, &error))
+    profile_of(path, &files::read(path, POLICY_FILE_BYTES_MAX)?)
+}
+
+/// The profile in the bytes of `path`.
+pub(crate) fn profile_of(path: &Path, bytes: &[u8]) -> Outcome<KeyProfile> {
+    parse_profile(bytes).map_err(|error| refuse(path, &error))
 }
 
 fn refuse<V: fmt::Debug + fmt::Display>(path: &Path, error: &PolicyFileError<V>) -> Failure {

@@ -11,7 +11,8 @@ use kms_core::event::{Closed, Closing, EffectResult, Event, StepIntent, StepOutc
 use kms_core::id::{Actor, PlanId};
 use kms_core::plan::{Role, Step};
 use kms_core::ports::FaultClass;
-use kms_core::state::{StepState, step_digest};
+use kms_core::state::{Phase, StepState, step_digest};
+use kms_core::violation::Violation;
 
 use super::effects::{self, Effect};
 use crate::fault::Fault;
@@ -24,8 +25,11 @@ pub fn advance(instance: &Instance, plan: PlanId, actor: &Actor, role: Option<Ro
     loop {
         let state = instance.journal.state();
         let ceremony = state.ceremony(plan)?;
-        if ceremony.phase.is_terminal() {
-            break;
+        match ceremony.phase {
+            // Run again after it ended well: nothing is left to do.
+            Phase::Done => break,
+            phase if phase.is_terminal() => return Err(Violation::CeremonyNotOpen { phase: phase.name() }.into()),
+            _ => {}
         }
         let Some((number, step)) = ceremony.next_step() else {
             // Only after a crash between the last OUTCOME and this entry, which share a transaction today.

@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use kms_api::policy_file::POLICY_FILE_BYTES_MAX;
+use kms_core::digest::Digest;
 use kms_core::document::{Manifest, SealedKeys};
 use kms_core::encoding::{Document, SIGNED_OVERHEAD_BYTES_MAX, Signed};
 use kms_core::package::Chunk;
@@ -101,14 +103,15 @@ impl VerifiedPackage {
             &read_part(&folder.transport_key(), TRANSPORT_KEY_BYTES_MAX)?,
         )
         .map_err(|invalid| refuse(&invalid))?;
-        let profile = policy::read_profile(&folder.profile())?;
-        let named = manifest.manifest().profile;
-        if profile.digest() != named {
+        let profile = read_part(&folder.profile(), POLICY_FILE_BYTES_MAX)?;
+        let (named, found) = (manifest.manifest().profile, Digest::of(&profile));
+        if found != named {
             return Err(Failure::not_verified(
-                format!("profile.toml: its SM3 is {}; the manifest says {named}", profile.digest()),
+                format!("THE PACKAGE DOES NOT HOLD: profile.toml: its SM3 is {found}; the manifest says {named}"),
                 "use nothing of this package; pull it again",
             ));
         }
+        let profile = policy::profile_of(&folder.profile(), &profile)?;
         let package = Self { folder: folder.clone(), manifest, profile };
         let count = package.manifest.manifest().chunks.len();
         let bar = console::progress(count as u64, "chunks verified");
