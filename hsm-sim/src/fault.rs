@@ -49,6 +49,7 @@ pub(crate) struct Plan {
     slow: Mutex<()>,
     last_bytes: Mutex<HashMap<&'static str, Vec<u8>>>,
     last_object: Mutex<HashMap<&'static str, CK_OBJECT_HANDLE>>,
+    last_named: Mutex<HashMap<&'static str, CK_OBJECT_HANDLE>>,
 }
 
 impl Plan {
@@ -82,6 +83,7 @@ impl Plan {
             slow: Mutex::default(),
             last_bytes: Mutex::default(),
             last_object: Mutex::default(),
+            last_named: Mutex::default(),
         })
     }
 
@@ -125,13 +127,14 @@ impl Plan {
                 self.spoil(function, |fault| fault == Fault::RepeatAnswer, |_| bytes.copy_from_slice(&earlier));
             }
         }
-        let spoils = |fault| matches!(fault, Fault::FlipBit(_) | Fault::Truncate(_));
+        let spoils = |fault| matches!(fault, Fault::FlipBit(_) | Fault::Truncate(_) | Fault::LongAnswer(_));
         self.spoil(function, spoils, |fault| match fault {
             Fault::FlipBit(bit) if !bytes.is_empty() => {
                 let bit = bit.unwrap_or(bytes.len() * 4) % (bytes.len() * 8);
                 bytes[bit / 8] ^= 1 << (bit % 8);
             }
             Fault::Truncate(missing) => length = length.saturating_sub(missing),
+            Fault::LongAnswer(more) => length = length.saturating_add(more),
             _ => {}
         });
         length
@@ -160,6 +163,17 @@ impl Plan {
             self.spoil(function, |fault| fault == Fault::RepeatAnswer, |_| told = earlier);
         }
         told
+    }
+
+    /// The object that a call works on, in place of the one that it names.
+    pub(crate) fn named(&self, object: CK_OBJECT_HANDLE) -> CK_OBJECT_HANDLE {
+        let Some(function) = CURRENT.get() else { return object };
+        let mut used = object;
+        let earlier = self.last_named.lock().insert(function.name(), object);
+        if let Some(earlier) = earlier.filter(|earlier| *earlier != object) {
+            self.spoil(function, |fault| fault == Fault::OtherObject, |_| used = earlier);
+        }
+        used
     }
 
     /// Spoils a CKA_CHECK_VALUE that is read.
@@ -191,6 +205,13 @@ impl Plan {
         let session = || module.and_then(|module| module.session(first).ok());
         match fault {
             Fault::DropSession | Fault::DropLogin if session().is_none() => return None,
+            Fault::Census => {
+                if let (Some(log), Some(session)) = (&self.log, session()) {
+                    let count = session.token().session_objects();
+                    log.append(&format!("census:{count} {} {number} {}\n", function.name(), std::process::id()));
+                }
+                return None;
+            }
             _ => {}
         }
         if let Fault::LoseToken { calls } = fault {

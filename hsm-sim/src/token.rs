@@ -187,6 +187,11 @@ impl Token {
         );
     }
 
+    /// Session objects of all sessions.
+    pub(crate) fn session_objects(&self) -> usize {
+        self.session_objects.iter().map(|shard| shard.read().len()).sum()
+    }
+
     fn retain_session_objects(&self, keep: impl Fn(&Object) -> bool) {
         for shard in &self.session_objects {
             shard.write().retain(|_, object| keep(object));

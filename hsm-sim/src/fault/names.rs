@@ -145,6 +145,24 @@ impl Function {
         )
     }
 
+    /// Does it name an object that is there? Of C_WrapKey's two it is the one that is wrapped.
+    pub(crate) fn takes_object(self) -> bool {
+        matches!(
+            self,
+            Self::C_CopyObject
+                | Self::C_DestroyObject
+                | Self::C_GetAttributeValue
+                | Self::C_SetAttributeValue
+                | Self::C_EncryptInit
+                | Self::C_DecryptInit
+                | Self::C_SignInit
+                | Self::C_VerifyInit
+                | Self::C_WrapKey
+                | Self::C_UnwrapKey
+                | Self::C_DeriveKey
+        )
+    }
+
     /// Does it take room on the device?
     pub(crate) fn takes_room(self) -> bool {
         let writes = matches!(

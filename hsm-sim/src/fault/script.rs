@@ -31,11 +31,14 @@ pub(crate) enum Fault {
     SaidError(CK_RV),
     FlipBit(Option<usize>),
     Truncate(usize),
+    LongAnswer(usize),
     RepeatAnswer,
     LengthPlus(usize),
     WrongCheckValue,
     DuplicateObject,
     MissingObject,
+    OtherObject,
+    Census,
 }
 
 /// Which calls are hit, counted from 1.
@@ -195,6 +198,8 @@ impl Fault {
             ("wrong-check-value", None) => Some(Self::WrongCheckValue),
             ("duplicate-object", None) => Some(Self::DuplicateObject),
             ("missing-object", None) => Some(Self::MissingObject),
+            ("other-object", None) => Some(Self::OtherObject),
+            ("census", None) => Some(Self::Census),
             ("flip-bit", None) => Some(Self::FlipBit(None)),
             // Bits count from 0, everything else from 1.
             ("flip-bit", Some("0")) => Some(Self::FlipBit(Some(0))),
@@ -205,6 +210,7 @@ impl Fault {
             ("slow", Some(text)) => time(text).map(Self::Slow),
             ("lose-token", Some(calls)) => number(calls).map(|calls| Self::LoseToken { calls }),
             ("truncate", Some(bytes)) => size(bytes).map(Self::Truncate),
+            ("long-answer", Some(bytes)) => size(bytes).map(Self::LongAnswer),
             ("length-plus", Some(bytes)) => size(bytes).map(Self::LengthPlus),
             _ => None,
         };
@@ -219,10 +225,16 @@ impl Fault {
             }
             Self::Slow(_) => function.reaches_token(),
             Self::MemoryFull => function.takes_room(),
-            Self::DropSession | Self::DropLogin => function.takes_session(),
+            Self::DropSession | Self::DropLogin | Self::Census => function.takes_session(),
             Self::LoseToken { .. } => function.takes_session() || function.takes_slot(),
-            Self::FlipBit(_) | Self::Truncate(_) | Self::LengthPlus(_) => function.answers_bytes(),
-            Self::RepeatAnswer => function.answers_bytes() || function.answers_object(),
+            Self::FlipBit(_) | Self::Truncate(_) | Self::LongAnswer(_) => {
+                function.answers_bytes() || function == Function::C_GetAttributeValue
+            }
+            Self::LengthPlus(_) => function.answers_bytes(),
+            Self::RepeatAnswer => {
+                function.answers_bytes() || function.answers_object() || function == Function::C_GenerateRandom
+            }
+            Self::OtherObject => function.takes_object(),
             Self::WrongCheckValue => function == Function::C_GetAttributeValue,
             Self::DuplicateObject | Self::MissingObject => function == Function::C_FindObjects,
         }
@@ -241,6 +253,7 @@ impl Fault {
                 | Self::DropSession
                 | Self::DropLogin
                 | Self::LoseToken { .. }
+                | Self::Census
         )
     }
 }
@@ -263,11 +276,14 @@ impl fmt::Display for Fault {
             Self::FlipBit(None) => f.write_str("flip-bit"),
             Self::FlipBit(Some(bit)) => write!(f, "flip-bit:{bit}"),
             Self::Truncate(bytes) => write!(f, "truncate:{bytes}"),
+            Self::LongAnswer(bytes) => write!(f, "long-answer:{bytes}"),
             Self::RepeatAnswer => f.write_str("repeat-answer"),
             Self::LengthPlus(bytes) => write!(f, "length-plus:{bytes}"),
             Self::WrongCheckValue => f.write_str("wrong-check-value"),
             Self::DuplicateObject => f.write_str("duplicate-object"),
             Self::MissingObject => f.write_str("missing-object"),
+            Self::OtherObject => f.write_str("other-object"),
+            Self::Census => f.write_str("census"),
         }
     }
 }
@@ -286,11 +302,14 @@ const NAMES: &[&str] = &[
     "said-error",
     "flip-bit",
     "truncate",
+    "long-answer",
     "repeat-answer",
     "length-plus",
     "wrong-check-value",
     "duplicate-object",
     "missing-object",
+    "other-object",
+    "census",
 ];
 
 /// A decimal number from 1, digits only.

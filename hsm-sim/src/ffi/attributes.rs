@@ -142,9 +142,13 @@ unsafe fn copy_out(attribute: &mut CK_ATTRIBUTE, bytes: &[u8]) -> Result<()> {
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), attribute.pValue.cast(), bytes.len()) };
     }
     attribute.ulValueLen = length;
-    if let Some(plan) = plan().filter(|_| attribute.type_ == CKA_CHECK_VALUE && !attribute.pValue.is_null()) {
+    if let Some(plan) = plan().filter(|_| !attribute.pValue.is_null() && !bytes.is_empty()) {
         // SAFETY: the bytes were just written.
-        plan.check_value(unsafe { std::slice::from_raw_parts_mut(attribute.pValue.cast(), bytes.len()) });
+        let written = unsafe { std::slice::from_raw_parts_mut(attribute.pValue.cast(), bytes.len()) };
+        if attribute.type_ == CKA_CHECK_VALUE {
+            plan.check_value(written);
+        }
+        attribute.ulValueLen = plan.answer(written) as CK_ULONG;
     }
     Ok(())
 }

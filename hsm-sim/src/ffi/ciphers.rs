@@ -8,6 +8,7 @@ use cryptoki_sys::{
 
 use super::{
     entry,
+    faults::named,
     memory::{Delivery, Output, input},
     module,
     parameters::mechanism,
@@ -40,7 +41,7 @@ unsafe fn start(
     let flag = if direction == Direction::Encrypt { CKF_ENCRYPT } else { CKF_DECRYPT };
     // SAFETY: passed on.
     let mechanism = unsafe { mechanism(how, module()?.profile(), flag)? };
-    *operation = Some(ciphers::start_cipher(&session, direction, &mechanism, key)?);
+    *operation = Some(ciphers::start_cipher(&session, direction, &mechanism, named(key))?);
     Ok(())
 }
 

@@ -48,6 +48,11 @@ pub(super) fn forget() {
     PLAN.store(std::ptr::null_mut(), Ordering::Release);
 }
 
+/// The object that a call works on.
+pub(super) fn named(object: CK_OBJECT_HANDLE) -> CK_OBJECT_HANDLE {
+    plan().map_or(object, |plan| plan.named(object))
+}
+
 /// The handle of a new object, as the caller is told.
 pub(super) fn told(made: CK_OBJECT_HANDLE) -> CK_OBJECT_HANDLE {
     plan().map_or(made, |plan| plan.object(made))

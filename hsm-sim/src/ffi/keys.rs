@@ -8,7 +8,7 @@ use cryptoki_sys::{
 use super::{
     attributes::template,
     entry,
-    faults::told,
+    faults::{named, told},
     memory::{Output, input, write},
     module,
     parameters::mechanism,
@@ -70,7 +70,7 @@ entry! {
         let session = session(handle)?;
         let out = Output::new(out, length)?;
         let mechanism = mechanism(how, module()?.profile(), CKF_WRAP)?;
-        let wrapping = Wrapping::check(&session, &mechanism, wrapper, key)?;
+        let wrapping = Wrapping::check(&session, &mechanism, wrapper, named(key))?;
         out.fill(wrapping.length(), |blob| wrapping.write(&mechanism, blob)).map(|_| ())
     }
 }
@@ -91,7 +91,7 @@ entry! {
         ensure(!key.is_null(), CKR_ARGUMENTS_BAD)?;
         let mechanism = mechanism(how, module()?.profile(), CKF_UNWRAP)?;
         let blob = input(blob, size).map_err(|Rv(rv)| if rv == CKR_DATA_LEN_RANGE { Rv(CKR_WRAPPED_KEY_INVALID) } else { Rv(rv) })?;
-        write(key, told(keys::unwrap(&session, &mechanism, unwrapper, blob, template(list, count)?)?))
+        write(key, told(keys::unwrap(&session, &mechanism, named(unwrapper), blob, template(list, count)?)?))
     }
 }
 
@@ -108,6 +108,6 @@ entry! {
         let session = session(handle)?;
         ensure(!key.is_null(), CKR_ARGUMENTS_BAD)?;
         let mechanism = mechanism(how, module()?.profile(), CKF_DERIVE)?;
-        write(key, told(keys::derive(&session, &mechanism, base, template(list, count)?)?))
+        write(key, told(keys::derive(&session, &mechanism, named(base), template(list, count)?)?))
     }
 }

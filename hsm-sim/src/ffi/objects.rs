@@ -7,7 +7,7 @@ use cryptoki_sys::{
 use super::{
     attributes::{read_all, search_template, template},
     entry,
-    faults::{plan, told},
+    faults::{named, plan, told},
     memory::write,
     session,
 };
@@ -44,14 +44,14 @@ entry! {
     ) {
         let session = session(handle)?;
         ensure(!copy.is_null(), CKR_ARGUMENTS_BAD)?;
-        write(copy, told(objects::copy(&session, object, &template(list, count)?)?))
+        write(copy, told(objects::copy(&session, named(object), &template(list, count)?)?))
     }
 }
 
 entry! {
     /// C_DestroyObject (§5.7).
     C_DestroyObject: fn destroy_object(handle: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) {
-        objects::destroy(&*session(handle)?, object)
+        objects::destroy(&*session(handle)?, named(object))
     }
 }
 
@@ -70,7 +70,7 @@ entry! {
         list: *mut CK_ATTRIBUTE,
         count: CK_ULONG,
     ) {
-        let object = session(handle)?.token().object(object)?;
+        let object = session(handle)?.token().object(named(object))?;
         read_all(&object, list, count)
     }
 }
@@ -83,7 +83,7 @@ entry! {
         list: *mut CK_ATTRIBUTE,
         count: CK_ULONG,
     ) {
-        objects::set_attributes(&*session(handle)?, object, &template(list, count)?)
+        objects::set_attributes(&*session(handle)?, named(object), &template(list, count)?)
     }
 }
 

@@ -7,6 +7,7 @@ use cryptoki_sys::{
 
 use super::{
     entry,
+    faults::named,
     memory::{Delivery, Output, input},
     module,
     parameters::mechanism,
@@ -37,7 +38,7 @@ unsafe fn start(
     let flag = if usage == Flags::SIGN { CKF_SIGN } else { CKF_VERIFY };
     // SAFETY: passed on.
     let mechanism = unsafe { mechanism(how, module()?.profile(), flag)? };
-    *operation = Some(ciphers::start_mac(&session, usage, &mechanism, key)?);
+    *operation = Some(ciphers::start_mac(&session, usage, &mechanism, named(key))?);
     Ok(())
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn under(lib: Lib, script: &str) -> Rv<()> {
 }
 
 /// The same with a user session.
-fn user_under(lib: Lib, script: &str) -> Session {
+pub(crate) fn user_under(lib: Lib, script: &str) -> Session {
     under(lib, script).unwrap();
     let s = lib.open(0);
     s.login(CKU_USER, USER_PIN).unwrap();
@@ -42,7 +42,7 @@ fn user_under(lib: Lib, script: &str) -> Session {
 }
 
 /// A token with a master and a KEK.
-fn prepared() -> Lib {
+pub(crate) fn prepared() -> Lib {
     let s = user_token();
     s.generate(&master("master", false)).unwrap();
     s.become_(CKU_SO);

@@ -12,6 +12,7 @@ mod attacks_handles;
 mod boundary;
 mod chain;
 mod faults;
+mod faults_answers;
 mod faults_script;
 mod fuzz;
 mod harness;
