@@ -36,6 +36,8 @@ pub(crate) enum Parameter {
     },
     /// `CK_KEY_DERIVATION_STRING_DATA`.
     StringData(Vec<u8>),
+    /// `CK_MAC_GENERAL_PARAMS`: bytes of the tag, within a block.
+    TagBytes(usize),
     /// Further component keys of XOR_KEYS.
     Handles(Vec<CK_OBJECT_HANDLE>),
     /// Signer ID of SM2 with SM3.

@@ -29,6 +29,10 @@ pub(crate) enum Mech {
     Sm4KeyWrap,
     /// SM4-CMAC (NIST SP 800-38B), 16-byte tag.
     Sm4Cmac,
+    /// CBC-MAC over SM4, zero-padded: the first half of the last block, as the MACs of PKCS#11 2.40 have it.
+    Sm4Mac,
+    /// The same; parameter: `CK_MAC_GENERAL_PARAMS`, the bytes kept.
+    Sm4MacGeneral,
     /// Derives a key by encrypting the parameter; parameter: `CK_KEY_DERIVATION_STRING_DATA`.
     Sm4EcbEncryptData,
     /// Generates an SM2 key pair.
@@ -43,6 +47,8 @@ pub(crate) enum Mech {
     Sm3,
     /// HMAC with SM3, 32-byte tag.
     HmacSm3,
+    /// HMAC with SHA-256, 32-byte tag: the standard's, for tokens whose maker numbers no HMAC with SM3.
+    HmacSha256,
     /// Generates a generic secret or an HMAC-SM3 key.
     GenericSecretKeyGen,
     /// Derives a key as the XOR of component keys; parameter: array of `CK_OBJECT_HANDLE`.
@@ -55,10 +61,16 @@ pub(crate) enum Mech {
     Sm1Cbc,
     /// The stand-in for SM1-CBC with PKCS#7 padding; parameter: 16-byte IV.
     Sm1CbcPad,
+    /// CBC-MAC over the stand-in.
+    Sm1Mac,
+    /// The same; parameter: `CK_MAC_GENERAL_PARAMS`.
+    Sm1MacGeneral,
+    /// Derives a key by encrypting the parameter with the stand-in; parameter: `CK_KEY_DERIVATION_STRING_DATA`.
+    Sm1EcbEncryptData,
 }
 
 impl Mech {
-    /// The keys of a block cipher mode.
+    /// The keys of a block cipher mode that encrypts or wraps.
     pub(crate) fn block_cipher(self) -> Option<KeyKind> {
         match self {
             Self::Sm4Ecb | Self::Sm4Cbc | Self::Sm4CbcPad | Self::Sm4Gcm | Self::Sm4KeyWrap => Some(KeyKind::Sm4),
@@ -67,8 +79,18 @@ impl Mech {
         }
     }
 
+    /// The keys of a derivation by encryption.
+    pub(crate) fn derivation_cipher(self) -> Option<KeyKind> {
+        match self {
+            Self::Sm4EcbEncryptData => Some(KeyKind::Sm4),
+            Self::Sm1EcbEncryptData => Some(KeyKind::Sm1),
+            _ => None,
+        }
+    }
+
     fn is_sm1(self) -> bool {
-        self == Self::Sm1KeyGen || self.block_cipher() == Some(KeyKind::Sm1)
+        let others = [Self::Sm1KeyGen, Self::Sm1Mac, Self::Sm1MacGeneral, Self::Sm1EcbEncryptData];
+        others.contains(&self) || self.block_cipher() == Some(KeyKind::Sm1)
     }
 }
 
@@ -147,7 +169,7 @@ pub(crate) struct Profile {
 
 impl Profile {
     /// Used when `HSM_SIM_PROFILE` is not set.
-    pub(crate) const STANDARD: &'static str = "ibm-ep11";
+    pub(crate) const STANDARD: &'static str = "hsm-sim";
 
     /// The profile of that name; nothing is guessed. The SM1 stand-in is there for vendors that number SM1 only.
     pub(crate) fn named(name: &str, sm1_stand_in: bool) -> Option<Self> {

@@ -50,7 +50,9 @@ pub(crate) fn start_mac(
     let half = if usage == Flags::SIGN { CKO_PRIVATE_KEY } else { CKO_PUBLIC_KEY };
     let fits = |key: &Object, kind| match mechanism.mech {
         Mech::HmacSm3 => Ok(matches!(kind, KeyKind::Generic | KeyKind::HmacSm3)),
-        Mech::Sm4Cmac => Ok(kind == KeyKind::Sm4),
+        Mech::HmacSha256 => Ok(kind == KeyKind::Generic),
+        Mech::Sm4Cmac | Mech::Sm4Mac | Mech::Sm4MacGeneral => Ok(kind == KeyKind::Sm4),
+        Mech::Sm1Mac | Mech::Sm1MacGeneral => Ok(kind == KeyKind::Sm1),
         Mech::Sm2Raw | Mech::Sm2Sm3 => Ok(key.class() == half),
         _ => Err(Rv(CKR_MECHANISM_INVALID)),
     };

@@ -19,7 +19,7 @@ use crate::{
     object::Object,
     profile::{KeyKind, Mech, Profile},
     rules::{
-        build::{BLOCK_KEY_BYTES, Origin, derived_shape, ensure_length, require, settle},
+        build::{BLOCK_KEY_BYTES, Origin, derived_shape, ensure_length, require, require_kind, settle},
         shape::ensure_pair,
         usage::{ensure_component, ensure_encrypt_data_base, ensure_wrappable},
     },
@@ -42,13 +42,13 @@ pub(crate) fn generate(session: &Session, mechanism: &Mechanism, template: Attrs
     let length = match mechanism.mech {
         Mech::Sm4KeyGen | Mech::Sm1KeyGen => {
             let kind = if mechanism.mech == Mech::Sm4KeyGen { KeyKind::Sm4 } else { KeyKind::Sm1 };
-            require(&mut attrs, CKA_KEY_TYPE, caller.profile.key_type(kind))?;
+            require_kind(&mut attrs, kind, caller.profile)?;
             require(&mut attrs, CKA_VALUE_LEN, BLOCK_KEY_BYTES as CK_ULONG)?;
             BLOCK_KEY_BYTES as CK_ULONG
         }
         Mech::GenericSecretKeyGen => {
             if attrs.number(CKA_KEY_TYPE) != Some(caller.profile.key_type(KeyKind::HmacSm3)) {
-                require(&mut attrs, CKA_KEY_TYPE, caller.profile.key_type(KeyKind::Generic))?;
+                require_kind(&mut attrs, KeyKind::Generic, caller.profile)?;
             }
             let length = attrs.number(CKA_VALUE_LEN).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?;
             ensure((GENERATED_BYTES_MIN..=GENERATED_BYTES_MAX).contains(&length), CKR_KEY_SIZE_RANGE)?;
@@ -74,7 +74,7 @@ pub(crate) fn generate_pair(
     let caller = session.caller();
     for (half, class) in [(&mut public, CKO_PUBLIC_KEY), (&mut private, CKO_PRIVATE_KEY)] {
         require(half, CKA_CLASS, class)?;
-        require(half, CKA_KEY_TYPE, caller.profile.key_type(KeyKind::Sm2))?;
+        require_kind(half, KeyKind::Sm2, caller.profile)?;
         ensure(half.get(CKA_EC_POINT).is_none(), CKR_ATTRIBUTE_READ_ONLY)?;
         ensure_curve(half)?;
     }
@@ -183,9 +183,12 @@ pub(crate) fn derive(
 ) -> Result<CK_OBJECT_HANDLE> {
     let base_key = session.key(base, Flags::DERIVE, mechanism.number)?;
     match (mechanism.mech, &mechanism.parameter) {
-        (Mech::Sm4EcbEncryptData, Parameter::StringData(data)) => encrypt_data(session, &base_key, data, template),
+        (Mech::Sm4EcbEncryptData | Mech::Sm1EcbEncryptData, Parameter::StringData(data)) => {
+            ensure(base_key.key_kind() == mechanism.mech.derivation_cipher(), CKR_KEY_TYPE_INCONSISTENT)?;
+            encrypt_data(session, &base_key, data, template)
+        }
         (Mech::XorKeys, Parameter::Handles(others)) => xor_keys(session, mechanism, (base, base_key), others, template),
-        (Mech::Sm4EcbEncryptData | Mech::XorKeys, _) => Err(Rv(CKR_MECHANISM_PARAM_INVALID)),
+        (Mech::Sm4EcbEncryptData | Mech::Sm1EcbEncryptData | Mech::XorKeys, _) => Err(Rv(CKR_MECHANISM_PARAM_INVALID)),
         _ => Err(Rv(CKR_MECHANISM_INVALID)),
     }
 }
@@ -193,9 +196,10 @@ pub(crate) fn derive(
 /// The child is E_base(data): one pass of SM4-ECB (PKCS#11 2.40 §2.15, the SM4 counterpart of AES_ECB_ENCRYPT_DATA).
 fn encrypt_data(session: &Session, base: &Object, data: &[u8], mut template: Attrs) -> Result<CK_OBJECT_HANDLE> {
     let caller = session.caller();
-    let schedule = base.sm4()?;
+    let schedule = base.block_cipher()?;
     ensure_encrypt_data_base(base, caller.profile)?;
-    let length = derived_shape(&mut template, base, (caller.profile.key_type(KeyKind::Sm4), BLOCK_KEY_BYTES))?;
+    let key_type = base.attrs().number(CKA_KEY_TYPE).ok_or(Rv(CKR_KEY_TYPE_INCONSISTENT))?;
+    let length = derived_shape(&mut template, base, (key_type, BLOCK_KEY_BYTES))?;
     // One input per child: longer data of which the tail is ignored would give the same child again.
     let exact = !data.is_empty() && data.len() == length.next_multiple_of(BLOCK_BYTES);
     ensure(exact, CKR_MECHANISM_PARAM_INVALID)?;

@@ -1,8 +1,8 @@
 //! CK_MECHANISM: number and parameter, checked against what the mechanism takes.
 
 use cryptoki_sys::{
-    CK_FLAGS, CK_GCM_PARAMS, CK_KEY_DERIVATION_STRING_DATA, CK_MECHANISM, CK_OBJECT_HANDLE, CK_ULONG,
-    CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
+    CK_FLAGS, CK_GCM_PARAMS, CK_KEY_DERIVATION_STRING_DATA, CK_MAC_GENERAL_PARAMS, CK_MECHANISM, CK_OBJECT_HANDLE,
+    CK_ULONG, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
 };
 
 use super::memory::{BAD_PARAMETER, input, read};
@@ -31,7 +31,8 @@ pub(super) unsafe fn mechanism(pointer: *const CK_MECHANISM, profile: &Profile, 
             }
             Mech::Sm4Gcm if raw.ulParameterLen == 0 => Parameter::None,
             Mech::Sm4Gcm => gcm(&raw)?,
-            Mech::Sm4EcbEncryptData => string_data(&raw)?,
+            Mech::Sm4EcbEncryptData | Mech::Sm1EcbEncryptData => string_data(&raw)?,
+            Mech::Sm4MacGeneral | Mech::Sm1MacGeneral => tag_bytes(&raw)?,
             Mech::XorKeys => handles(&raw)?,
             Mech::Sm2Sm3 if raw.ulParameterLen > 0 && form.signer_id == SignerId::AnyOrDefault => {
                 ensure(raw.ulParameterLen <= SIGNER_ID_BYTES_MAX as CK_ULONG, CKR_MECHANISM_PARAM_INVALID)?;
@@ -85,6 +86,13 @@ unsafe fn string_data(raw: &CK_MECHANISM) -> Result<Parameter> {
         let data = input(params.pData, params.ulLen).map_err(|_| BAD_PARAMETER)?;
         Ok(Parameter::StringData(data.to_vec()))
     }
+}
+
+unsafe fn tag_bytes(raw: &CK_MECHANISM) -> Result<Parameter> {
+    // SAFETY: passed on.
+    let length: CK_MAC_GENERAL_PARAMS = unsafe { structure(raw)? };
+    ensure((1..=BLOCK_BYTES as CK_ULONG).contains(&length), CKR_MECHANISM_PARAM_INVALID)?;
+    Ok(Parameter::TagBytes(length as usize))
 }
 
 unsafe fn handles(raw: &CK_MECHANISM) -> Result<Parameter> {

@@ -1,17 +1,19 @@
-//! C_Sign, C_Verify: HMAC-SM3, SM4-CMAC, and SM2 over a message or over e.
+//! C_Sign, C_Verify: HMAC, CMAC and CBC-MAC, and SM2 over a message or over e.
 
 use std::sync::Arc;
 
+use cbc_mac::CbcMac;
 use cmac::Cmac;
 use cryptoki_sys::{
     CKR_DATA_LEN_RANGE, CKR_KEY_SIZE_RANGE, CKR_MECHANISM_INVALID, CKR_SIGNATURE_INVALID, CKR_SIGNATURE_LEN_RANGE,
 };
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, KeyInit, Mac, digest::InnerInit};
+use sha2::Sha256;
 use sm3::{Digest, Sm3};
 use sm4::Sm4;
 use zeroize::Zeroizing;
 
-use super::{Mechanism, Parameter, sm2};
+use super::{BLOCK_BYTES, Mechanism, Parameter, sm2};
 use crate::{
     object::Object,
     profile::{Mech, SignatureForm, SignerId},
@@ -20,6 +22,8 @@ use crate::{
 
 /// Bytes of e (GM/T 0003.2 §6.1).
 const E_BYTES: usize = 32;
+/// Bytes of a MAC whose length is not a parameter (PKCS#11 2.40 mechanisms §2.12.6 for AES).
+const HALF_BLOCK_BYTES: usize = BLOCK_BYTES / 2;
 
 /// A signature or MAC under way; the same for making and for checking.
 #[derive(Clone)]
@@ -31,7 +35,9 @@ pub(crate) struct MacOperation {
 #[derive(Clone)]
 enum State {
     Hmac(Box<Hmac<Sm3>>),
+    HmacSha256(Box<Hmac<Sha256>>),
     Cmac(Box<Cmac<Sm4>>),
+    CbcMac { mac: Box<CbcMac<Sm4>>, kept: usize },
     Sm2Message { hash: Sm3, key: Arc<Object>, form: SignatureForm },
     Sm2Raw { e: Vec<u8>, key: Arc<Object>, form: SignatureForm },
 }
@@ -42,6 +48,17 @@ impl MacOperation {
             Mech::HmacSm3 => {
                 let mac = Hmac::new_from_slice(key.secret()?.expose()).map_err(|_| Rv(CKR_KEY_SIZE_RANGE))?;
                 State::Hmac(Box::new(mac))
+            }
+            Mech::HmacSha256 => {
+                let mac = Hmac::new_from_slice(key.secret()?.expose()).map_err(|_| Rv(CKR_KEY_SIZE_RANGE))?;
+                State::HmacSha256(Box::new(mac))
+            }
+            Mech::Sm4Mac | Mech::Sm1Mac | Mech::Sm4MacGeneral | Mech::Sm1MacGeneral => {
+                let kept = match mechanism.parameter {
+                    Parameter::TagBytes(kept) => kept,
+                    _ => HALF_BLOCK_BYTES,
+                };
+                State::CbcMac { mac: Box::new(CbcMac::inner_init(key.block_cipher()?.clone())), kept }
             }
             Mech::Sm4Cmac => {
                 let mac = Cmac::new_from_slice(key.secret()?.expose()).map_err(|_| Rv(CKR_KEY_SIZE_RANGE))?;
@@ -67,8 +84,9 @@ impl MacOperation {
     /// Length of the signature or tag; the greatest, if signatures are DER.
     pub(crate) fn length(&self) -> usize {
         match self.state {
-            State::Hmac(_) => 32,
-            State::Cmac(_) => 16,
+            State::Hmac(_) | State::HmacSha256(_) => 32,
+            State::Cmac(_) => BLOCK_BYTES,
+            State::CbcMac { kept, .. } => kept,
             State::Sm2Message { form, .. } | State::Sm2Raw { form, .. } => sm2::signature_length(form),
         }
     }
@@ -76,7 +94,9 @@ impl MacOperation {
     pub(crate) fn update(&mut self, data: &[u8]) -> Result<()> {
         match &mut self.state {
             State::Hmac(mac) => mac.update(data),
+            State::HmacSha256(mac) => mac.update(data),
             State::Cmac(mac) => mac.update(data),
+            State::CbcMac { mac, .. } => mac.update(data),
             State::Sm2Message { hash, .. } => Digest::update(hash, data),
             State::Sm2Raw { e, .. } => {
                 ensure(e.len() + data.len() <= E_BYTES, CKR_DATA_LEN_RANGE)?;
@@ -90,7 +110,9 @@ impl MacOperation {
     pub(crate) fn sign(self) -> Result<Zeroizing<Vec<u8>>> {
         let out = match self.state {
             State::Hmac(mac) => mac.finalize().into_bytes().to_vec(),
+            State::HmacSha256(mac) => mac.finalize().into_bytes().to_vec(),
             State::Cmac(mac) => mac.finalize().into_bytes().to_vec(),
+            State::CbcMac { mac, kept } => mac.finalize().into_bytes()[..kept].to_vec(),
             State::Sm2Message { hash, key, form } => sm2::sign(&key, &hash.finalize().into(), form)?,
             State::Sm2Raw { e, key, form } => sm2::sign(&key, &whole_e(&e)?, form)?,
         };
@@ -108,7 +130,9 @@ impl MacOperation {
         ensure(fits, CKR_SIGNATURE_LEN_RANGE)?;
         let good = match self.state {
             State::Hmac(mac) => mac.verify_slice(signature).is_ok(),
+            State::HmacSha256(mac) => mac.verify_slice(signature).is_ok(),
             State::Cmac(mac) => mac.verify_slice(signature).is_ok(),
+            State::CbcMac { mac, .. } => mac.verify_truncated_left(signature).is_ok(),
             State::Sm2Message { hash, key, form } => sm2::verify(&key, &hash.finalize().into(), signature, form)?,
             State::Sm2Raw { e, key, form } => sm2::verify(&key, &whole_e(&e)?, signature, form)?,
         };

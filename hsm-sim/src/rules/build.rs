@@ -220,3 +220,14 @@ pub(crate) fn require(attrs: &mut Attrs, attribute: CK_ATTRIBUTE_TYPE, number: C
         }
     }
 }
+
+/// States the key type `kind`, or refuses a template that states another. A vendor may have two numbers for one type.
+pub(crate) fn require_kind(attrs: &mut Attrs, kind: KeyKind, profile: &Profile) -> Result<()> {
+    match attrs.number(CKA_KEY_TYPE) {
+        Some(stated) => ensure(profile.key_kind(stated) == Some(kind), CKR_TEMPLATE_INCONSISTENT),
+        None => {
+            attrs.put(CKA_KEY_TYPE, Value::Number(profile.key_type(kind)));
+            Ok(())
+        }
+    }
+}

@@ -22,6 +22,7 @@ mod pins;
 mod processes;
 mod profiles;
 mod profiles_rules;
+mod profiles_tables;
 mod roles;
 mod rules;
 mod sequences;

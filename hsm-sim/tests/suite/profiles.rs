@@ -5,153 +5,8 @@ use std::ptr::null_mut;
 use cryptoki_sys::*;
 use sm3::{Digest, Sm3};
 
+pub(crate) use crate::profiles_tables::*;
 use crate::{harness::*, roles::known};
-
-/// What is expected of one numbering.
-pub(crate) struct Vendor {
-    pub(crate) name: &'static str,
-    pub(crate) sm4: CK_ULONG,
-    pub(crate) sm2: CK_ULONG,
-    /// Generate, ECB, CBC, CBC with padding.
-    pub(crate) modes: [CK_ULONG; 4],
-    pub(crate) pair: CK_ULONG,
-    /// Over e: number, DER?
-    pub(crate) raw: &'static [(CK_ULONG, bool)],
-    /// Over a message: number, DER?, with Z?
-    message: &'static [(CK_ULONG, bool, bool)],
-    /// Encrypt, wrap, unwrap, DER?
-    pub(crate) seal: &'static [(CK_ULONG, CK_ULONG, CK_ULONG, bool)],
-    digest: &'static [CK_ULONG],
-    hmac: Option<CK_ULONG>,
-    gcm: Option<CK_ULONG>,
-    pub(crate) derive: Option<CK_ULONG>,
-    /// Numbers beyond those above.
-    also: &'static [CK_ULONG],
-    lacks: &'static [CK_ATTRIBUTE_TYPE],
-    /// Key type, generate, ECB, CBC, CBC with padding.
-    pub(crate) sm1: Option<[CK_ULONG; 5]>,
-}
-
-const NO_PINS: &[CK_ATTRIBUTE_TYPE] = &[
-    CKA_ALLOWED_MECHANISMS,
-    CKA_TRUSTED,
-    CKA_WRAP_WITH_TRUSTED,
-    CKA_WRAP_TEMPLATE,
-    CKA_UNWRAP_TEMPLATE,
-    CKA_DERIVE_TEMPLATE,
-];
-const X: CK_ULONG = 0xFFFF_F000;
-const NOTHING: Vendor = Vendor {
-    name: "",
-    sm4: 0,
-    sm2: 0,
-    modes: [0; 4],
-    pair: 0,
-    raw: &[],
-    message: &[],
-    seal: &[],
-    digest: &[],
-    hmac: None,
-    gcm: None,
-    derive: None,
-    also: &[],
-    lacks: &[],
-    sm1: None,
-};
-
-pub(crate) const LUNA: Vendor = Vendor {
-    name: "luna",
-    sm4: V + 0x15,
-    sm2: V + 0x16,
-    modes: [V + 0xB10, V + 0xB11, V + 0xB12, V + 0xB13],
-    pair: V + 0xB20,
-    raw: &[(V + 0xB21, false)],
-    message: &[(V + 0xB22, false, true)],
-    digest: &[V + 0xB01],
-    hmac: Some(V + 0xB02),
-    lacks: &[CKA_ALLOWED_MECHANISMS, CKA_TRUSTED, CKA_WRAP_WITH_TRUSTED, CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE],
-    ..NOTHING
-};
-
-pub(crate) const SANSEC: Vendor = Vendor {
-    name: "sansec",
-    sm4: V + 0x106,
-    sm2: V + 4,
-    modes: [V + 0x107, V + 0x108, V + 0x109, V + 0xA201],
-    pair: V + 0x8001,
-    raw: &[(V + 0x8104, true), (V + 0x8105, false)],
-    message: &[
-        (V + 0x8100, false, false),
-        (V + 0x8101, true, false),
-        (V + 0x8102, false, true),
-        (V + 0x8103, true, true),
-    ],
-    seal: &[(V + 0x8200, V + 0x8200, V + 0x8200, false), (V + 0x8201, V + 0x8201, V + 0x8201, true)],
-    digest: &[V + 0x9001],
-    derive: Some(V + 0x50009),
-    also: &[V + 0x50001, V + 0x50002, V + 0x50003, V + 0x50004],
-    lacks: NO_PINS,
-    sm1: Some([V + 3, V + 15, V + 16, V + 17, V + 22]),
-    ..NOTHING
-};
-
-pub(crate) const TASS: Vendor = Vendor {
-    name: "tass",
-    sm4: V + 2,
-    sm2: V + 4,
-    modes: [V + 0x107, V + 0x108, V + 0x109, V + 0x10C],
-    pair: V + 0x8001,
-    raw: &[(V + 0x8000, true)],
-    message: &[(V + 0x8100, true, true)],
-    seal: &[(V + 0x8200, V + 0x8200, V + 0x8200, false)],
-    digest: &[V + 5],
-    lacks: NO_PINS,
-    sm1: Some([V + 1, V + 0xF, V + 0x10, V + 0x11, V + 0x22]),
-    ..NOTHING
-};
-
-pub(crate) const KOAL: Vendor = Vendor {
-    name: "koal",
-    sm4: V + 2,
-    sm2: V + 4,
-    modes: [V + 0x107, V + 0x108, V + 0x109, V + 0x10C],
-    pair: V + 0x8001,
-    raw: &[(V + 0x8104, false)],
-    message: &[(V + 0x8100, false, true), (V + 0x8101, true, true)],
-    seal: &[(V + 0x8200, V + 0x8200, V + 0x8200, false)],
-    digest: &[V + 5, V + 6],
-    gcm: Some(V + 0x10F),
-    sm1: Some([V + 1, V + 0xF, V + 0xA, V + 0xB, V + 0x16]),
-    ..NOTHING
-};
-
-pub(crate) const WESTONE: Vendor = Vendor {
-    name: "westone",
-    sm4: V + 5,
-    sm2: V + 1,
-    modes: [V + 40, V + 41, V + 42, V + 43],
-    pair: V + 1,
-    raw: &[(V + 2, false)],
-    seal: &[(V + 2, V + 61, V + 62, false)],
-    digest: &[V + 31],
-    hmac: Some(V + 32),
-    sm1: Some([V + 3, V + 20, V + 21, V + 22, V + 23]),
-    ..NOTHING
-};
-
-const XIPKI: Vendor = Vendor {
-    name: "xipki",
-    sm4: X + 2,
-    sm2: X + 1,
-    modes: [X + 6, X + 7, X + 8, X + 0xB],
-    pair: X + 1,
-    raw: &[(X + 2, false)],
-    message: &[(X + 3, false, true)],
-    seal: &[(X + 4, X + 4, X + 4, false)],
-    digest: &[X + 5],
-    gcm: Some(X + 0xD),
-    ..NOTHING
-};
 
 /// A process with this numbering.
 pub(crate) fn numbered(test: &str, vendor: &Vendor) -> bool {
@@ -182,9 +37,11 @@ impl Vendor {
         all.extend(self.message.iter().map(|(number, ..)| *number));
         all.extend(self.seal.iter().flat_map(|(encrypt, wrap, unwrap, _)| [*encrypt, *wrap, *unwrap]));
         all.extend([self.hmac, self.gcm, self.derive].into_iter().flatten());
-        if self.hmac.is_some() {
-            all.push(CKM_GENERIC_SECRET_KEY_GEN);
+        all.extend(self.macs.into_iter().flatten());
+        if self.sha256 {
+            all.extend([CKM_GENERIC_SECRET_KEY_GEN, CKM_SHA256_HMAC]);
         }
+        all.retain(|number| *number != ABSENT);
         all.sort_unstable();
         all.dedup();
         all
@@ -194,6 +51,8 @@ impl Vendor {
         let s = user_token();
         self.lists_agree(&s);
         self.ciphers(&s);
+        self.wrapping(&s);
+        self.macs(&s);
         self.signatures(&s);
         self.sealing(&s);
         for attribute in NO_PINS {
@@ -240,22 +99,38 @@ impl Vendor {
         let [_, ecb, cbc, pad] = self.modes;
         assert_eq!(s.encrypt(&mut mech(ecb, &mut []), handle, &key).unwrap(), expected);
         assert_eq!(s.encrypt(&mut mech(cbc, &mut [0; 16]), handle, &key).unwrap(), expected);
-        let sealed = s.encrypt(&mut mech(pad, &mut [0; 16]), handle, b"text").unwrap();
-        assert_eq!(s.decrypt(&mut mech(pad, &mut [0; 16]), handle, &sealed).unwrap(), b"text");
+        if pad != ABSENT {
+            let sealed = s.encrypt(&mut mech(pad, &mut [0; 16]), handle, b"text").unwrap();
+            assert_eq!(s.decrypt(&mut mech(pad, &mut [0; 16]), handle, &sealed).unwrap(), b"text");
+        }
         if let Some(number) = self.gcm {
             let mut gcm = GcmParams::new(&[4; 12], b"header");
             let mut how = CK_MECHANISM { mechanism: number, ..gcm.mech() };
             let sealed = s.encrypt(&mut how, handle, b"text").unwrap();
             assert_eq!(s.decrypt(&mut how, handle, &sealed).unwrap(), b"text");
         }
-        // Wrapping with what such tokens have: the key's bytes, encrypted.
+        for number in self.digest {
+            call!(s.lib, C_DigestInit, s.handle, &mut mech(*number, &mut [])).unwrap();
+            let (mut out, mut length) = ([0; 32], 32);
+            call!(s.lib, C_Digest, s.handle, b"abc".as_ptr().cast_mut(), 3, out.as_mut_ptr(), &mut length).unwrap();
+            assert_eq!(out[..], Sm3::digest(b"abc")[..]);
+        }
+    }
+
+    /// Wrapping with what such tokens have: the key's bytes, encrypted.
+    fn wrapping(&self, s: &Session) {
+        let key = hex::decode("0123456789abcdeffedcba9876543210").unwrap();
+        let expected = hex::decode("681edf34d206965e86b3e94f536e4246").unwrap();
+        let [_, ecb, cbc, pad] = self.modes;
         let flags = [A::B(CKA_EXTRACTABLE, true), A::B(CKA_SENSITIVE, true)];
         let target = s.generate_with(self.modes[0], &flags).unwrap();
         let kek = s.generate_with(self.modes[0], &[A::B(CKA_WRAP, true)]).unwrap();
         for (mut how, length) in
             [(mech(ecb, &mut []), 16), (mech(cbc, &mut [9; 16]), 16), (mech(pad, &mut [9; 16]), 32)]
         {
-            assert_eq!(s.wrap_with(&mut how, kek, target).unwrap().len(), length);
+            if how.mechanism != ABSENT {
+                assert_eq!(s.wrap_with(&mut how, kek, target).unwrap().len(), length);
+            }
         }
         let opener = self.sm4_key(s, &key, &[CKA_UNWRAP]).unwrap();
         let template = [A::U(CKA_CLASS, CKO_SECRET_KEY), A::U(CKA_KEY_TYPE, self.sm4)];
@@ -263,19 +138,50 @@ impl Vendor {
         let twin = self.sm4_key(s, &key, &[]).unwrap();
         assert_eq!(s.get(opened, CKA_CHECK_VALUE), s.get(twin, CKA_CHECK_VALUE));
         let short = s.unwrap_with(&mut mech(pad, &mut [0; 16]), opener, &expected, &template);
-        assert_eq!(short, Err(CKR_WRAPPED_KEY_INVALID));
-        for number in self.digest {
-            call!(s.lib, C_DigestInit, s.handle, &mut mech(*number, &mut [])).unwrap();
-            let (mut out, mut length) = ([0; 32], 32);
-            call!(s.lib, C_Digest, s.handle, b"abc".as_ptr().cast_mut(), 3, out.as_mut_ptr(), &mut length).unwrap();
-            assert_eq!(out[..], Sm3::digest(b"abc")[..]);
-        }
-        if let Some(number) = self.hmac {
+        assert_eq!(short, Err(if pad == ABSENT { CKR_MECHANISM_INVALID } else { CKR_WRAPPED_KEY_INVALID }));
+    }
+
+    fn macs(&self, s: &Session) {
+        for number in [self.hmac, self.sha256.then_some(CKM_SHA256_HMAC)].into_iter().flatten() {
             let template = [A::U(CKA_VALUE_LEN, 32), A::B(CKA_SIGN, true), A::B(CKA_VERIFY, true)];
             let key = s.generate_with(CKM_GENERIC_SECRET_KEY_GEN, &template).unwrap();
             let tag = s.sign(&mut mech(number, &mut []), key, b"text").unwrap();
             s.verify(&mut mech(number, &mut []), key, b"text", &tag).unwrap();
         }
+        if self.sha256 {
+            // RFC 4231, test case 2.
+            let flags = [A::B(CKA_SIGN, true), A::U(CKA_KEY_TYPE, CKK_GENERIC_SECRET)];
+            let key = s.create(&with(&known(b"Jefe", &[]), &flags)).unwrap();
+            let tag = s.sign(&mut mech(CKM_SHA256_HMAC, &mut []), key, b"what do ya want for nothing?").unwrap();
+            assert_eq!(hex::encode(tag), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        }
+        let Some([mac, general]) = self.macs else { return };
+        // A CBC-MAC is the last block of CBC under a zero IV, of the text with zeros up to a whole block.
+        let value = [0x42; 16];
+        let encrypter = self.sm4_key(s, &value, &[CKA_ENCRYPT]).unwrap();
+        let signer = self.sm4_key(s, &value, &[CKA_SIGN, CKA_VERIFY]).unwrap();
+        for text in [&[7; 16][..], &[8; 17], &[9; 32], &[1; 5]] {
+            let mut padded = text.to_vec();
+            padded.resize(text.len().next_multiple_of(16), 0);
+            let sealed = s.encrypt(&mut mech(self.modes[2], &mut [0; 16]), encrypter, &padded).unwrap();
+            let last = &sealed[sealed.len() - 16..];
+            assert_eq!(s.sign(&mut mech(mac, &mut []), signer, text).unwrap(), last[..8]);
+            for kept in [1, 4, 8, 16] {
+                let mut length = (kept as CK_ULONG).to_ne_bytes();
+                let tag = s.sign(&mut mech(general, &mut length), signer, text).unwrap();
+                assert_eq!(tag, last[..kept]);
+                s.verify(&mut mech(general, &mut length), signer, text, &tag).unwrap();
+                let other = [tag[0] ^ 1].into_iter().chain(tag[1..].iter().copied()).collect::<Vec<_>>();
+                let wrong = s.verify(&mut mech(general, &mut length), signer, text, &other);
+                assert_eq!(wrong, Err(CKR_SIGNATURE_INVALID));
+            }
+        }
+        for length in [0_u64, 17, CK_ULONG::MAX] {
+            let refused = s.sign(&mut mech(general, &mut length.to_ne_bytes()), signer, b"text");
+            assert_eq!(refused, Err(CKR_MECHANISM_PARAM_INVALID));
+        }
+        assert_eq!(s.sign(&mut mech(general, &mut []), signer, b"text"), Err(CKR_MECHANISM_PARAM_INVALID));
+        assert_eq!(s.sign(&mut mech(mac, &mut [8; 8]), signer, b"text"), Err(CKR_MECHANISM_PARAM_INVALID));
     }
 
     /// All ways to sign agree: what one makes another checks, over the e that it should stand for.
@@ -302,7 +208,8 @@ impl Vendor {
             let converted = convert(&signature, *der, raw_der);
             s.verify(&mut mech(raw, &mut []), public, &e, &converted).unwrap();
             let own_id = s.verify(&mut mech(*number, &mut [1, 2, 3]), public, b"text", &signature);
-            assert_eq!(own_id, Err(CKR_MECHANISM_PARAM_INVALID), "no vendor says how");
+            // Only EP11 is said to take another signer's ID.
+            assert_eq!(own_id, Err(if self.own_id { CKR_SIGNATURE_INVALID } else { CKR_MECHANISM_PARAM_INVALID }));
         }
         assert_eq!(
             s.verify(&mut mech(raw, &mut []), public, &with_z, &[0x30; 72]),
@@ -387,10 +294,12 @@ macro_rules! vendors {
 }
 
 vendors! {
+    ibm_ep11: IBM_EP11;
     luna: LUNA;
     sansec: SANSEC;
     tass: TASS;
     koal: KOAL;
     westone: WESTONE;
+    low_numbers: LOW_NUMBERS;
     xipki: XIPKI;
 }

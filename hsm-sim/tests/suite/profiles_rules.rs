@@ -82,7 +82,54 @@ fn check_stand_in(vendor: &Vendor) {
     let zero = s.encrypt(&mut mech(ecb, &mut []), handle, &[0; 16]).unwrap();
     assert_eq!(s.get(handle, CKA_CHECK_VALUE).unwrap(), zero[..3]);
     let kek = s.generate_with(key_gen, &[A::B(CKA_WRAP, true)]).unwrap();
-    assert_eq!(s.wrap(ecb, kek, made).unwrap().len(), 16);
+    match vendor.name {
+        "hsm-sim" => assert_eq!(s.wrap(ecb, kek, made), Err(CKR_MECHANISM_INVALID), "it has better"),
+        _ => assert_eq!(s.wrap(ecb, kek, made).unwrap().len(), 16),
+    }
+}
+
+/// A chain of SM1 keys, as a card programme on SM1 needs it: pinned derivation, key wrap under an SM4 key.
+#[test]
+fn sm1_keys_are_derived_and_wrapped() {
+    let test = "profiles_rules::sm1_keys_are_derived_and_wrapped";
+    if !alone_with(test, |command, _| _ = command.env("HSM_SIM_SM1_STAND_IN", "1")) {
+        return;
+    }
+    let s = user_token();
+    let [kind, key_gen, ecb, ..] = HSM_SIM.sm1.unwrap();
+    let derive = V + 0x0D53_0015;
+    let child = [A::U(CKA_KEY_TYPE, kind), A::U(CKA_VALUE_LEN, 16), A::B(CKA_EXTRACTABLE, true)];
+    let pins = with(&child, &[A::B(CKA_SENSITIVE, true), A::B(CKA_WRAP_WITH_TRUSTED, true)]);
+    let value = [0x31; 16];
+    let pinned = [A::U(CKA_KEY_TYPE, kind), A::T(CKA_DERIVE_TEMPLATE, pins.clone())];
+    let base = s.create(&with(&known(&value, &[CKA_DERIVE]), &pinned)).unwrap();
+    let block = [0x17; 16];
+    let mut data = CK_KEY_DERIVATION_STRING_DATA { pData: block.as_ptr().cast_mut(), ulLen: 16 };
+    let mut how = CK_MECHANISM {
+        mechanism: derive,
+        pParameter: (&raw mut data).cast(),
+        ulParameterLen: size_of_val(&data) as CK_ULONG,
+    };
+    let made = s.derive_with(&mut how, base, &[]).unwrap();
+    assert_eq!(s.get(made, CKA_KEY_TYPE).unwrap(), kind.to_ne_bytes());
+    // The child is what encryption with that key gives.
+    let encrypter = s.create(&with(&known(&value, &[CKA_ENCRYPT]), &[A::U(CKA_KEY_TYPE, kind)])).unwrap();
+    let expected = s.encrypt(&mut mech(ecb, &mut []), encrypter, &block).unwrap();
+    let twin = s.create(&with(&known(&expected, &[]), &[A::U(CKA_KEY_TYPE, kind)])).unwrap();
+    assert_eq!(s.get(made, CKA_CHECK_VALUE), s.get(twin, CKA_CHECK_VALUE));
+    // Each derivation takes bases of its own kind, and a child of another kind is not to be had.
+    let sm4 = s.create(&with(&known(&value, &[CKA_DERIVE]), &pinned[1..])).unwrap();
+    assert_eq!(s.derive_with(&mut how, sm4, &[]), Err(CKR_KEY_TYPE_INCONSISTENT));
+    assert_eq!(s.derive(base, &block, &[]), Err(CKR_KEY_TYPE_INCONSISTENT));
+    let other = s.derive_with(&mut how, base, &[A::U(CKA_KEY_TYPE, CKK_SM4)]);
+    assert_eq!(other, Err(CKR_TEMPLATE_INCONSISTENT));
+    // A master made inside; without pins it derives nothing.
+    let naked = s.generate_with(key_gen, &[A::B(CKA_DERIVE, true)]).unwrap();
+    assert_eq!(s.derive_with(&mut how, naked, &[]), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
+    let master = s.generate_with(key_gen, &[A::B(CKA_DERIVE, true), A::T(CKA_DERIVE_TEMPLATE, pins)]).unwrap();
+    s.derive_with(&mut how, master, &[]).unwrap();
+    let kek = s.generate(&[A::B(CKA_WRAP, true)]).unwrap();
+    assert_eq!(s.wrap(KEY_WRAP, kek, made), Err(CKR_KEY_NOT_WRAPPABLE), "it wants a trusted key");
 }
 
 const STAND_IN: &str = "717f0ae6cfb0267589bd547402c8fe5e";
@@ -100,6 +147,7 @@ macro_rules! stand_ins {
 }
 
 stand_ins! {
+    sm1_stand_in_of_hsm_sim: HSM_SIM;
     sm1_stand_in_of_sansec: SANSEC;
     sm1_stand_in_of_tass: TASS;
     sm1_stand_in_of_koal: KOAL;
@@ -138,8 +186,8 @@ fn settings_that_make_no_sense_are_refused() {
         run(fresh().path(), &[(profile, "tass"), (sm1, bad)], "refused");
     }
     run(fresh().path(), &[(profile, "tass"), (sm1, "0")], "ok");
-    run(fresh().path(), &[(sm1, "1")], "refused");
-    for without in ["ibm-ep11", "luna", "xipki"] {
+    run(fresh().path(), &[(sm1, "1")], "ok");
+    for without in ["ibm-ep11", "luna", "xipki", "low-numbers"] {
         run(fresh().path(), &[(profile, without), (sm1, "1")], "refused");
     }
     // Numbers that mean one key in one numbering mean another in the next: a directory keeps to one.
@@ -148,8 +196,15 @@ fn settings_that_make_no_sense_are_refused() {
     run(dir.path(), &[(profile, "koal")], "refused");
     run(dir.path(), &[], "refused");
     run(dir.path(), &[(profile, "tass")], "ok");
+    // A directory without a file that says so is of the simulator's own numbering.
     let dir = fresh();
     run(dir.path(), &[], "ok");
+    assert!(!dir.path().join("profile").exists());
     run(dir.path(), &[(profile, "tass")], "refused");
+    run(dir.path(), &[(profile, "ibm-ep11")], "refused");
+    run(dir.path(), &[(profile, "hsm-sim")], "ok");
+    let dir = fresh();
+    run(dir.path(), &[(profile, "ibm-ep11")], "ok");
+    run(dir.path(), &[], "refused");
     run(dir.path(), &[(profile, "ibm-ep11")], "ok");
 }

@@ -72,7 +72,7 @@ fn numbers_are_those_of_the_public_headers() {
         ("luna", Operation::KeyGen, 0xB10),
         ("luna", Operation::Sign, 0xB21),
         ("luna", Operation::Hmac, 0xB02),
-        ("sansec", Operation::KeyGen, 107),
+        ("sansec", Operation::KeyGen, 0x107),
         ("sansec", Operation::Diversify, 0x50009),
         ("sansec", Operation::CbcPad, 0xA201),
         ("sansec", Operation::Seal, 0x8201),
@@ -85,7 +85,7 @@ fn numbers_are_those_of_the_public_headers() {
         assert_eq!(maps[name].mechanism(operation), Some(VENDOR_DEFINED + offset), "{name} {operation}");
     }
     for (name, block, pair) in
-        [("luna", 0x15, 0x16), ("sansec", 106, 4), ("tass", 2, 4), ("koal", 2, 4), ("westone", 5, 1)]
+        [("luna", 0x15, 0x16), ("sansec", 0x106, 4), ("tass", 2, 4), ("koal", 2, 4), ("westone", 5, 1)]
     {
         let types = maps[name].key_types();
         assert_eq!((types.block, types.pair), (VENDOR_DEFINED + block, VENDOR_DEFINED + pair), "{name}");

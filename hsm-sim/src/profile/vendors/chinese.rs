@@ -1,0 +1,161 @@
+//! Chinese makers.
+
+use super::{
+    CRYPT,
+    CiphertextForm::{C1C3C2, Der as DerCiphertext},
+    GENERIC, GENERIC_SECRETS, HMAC_SHA256, KeyKind, Mech, NO_PINS,
+    SignatureForm::{Der, Pair},
+    SignerId::{Default, Missing},
+    V, Vendor, WRAP, cipher, derives, digest, hmac, key_gen, mac, pair_gen, seals, signs, wrapping,
+};
+
+/// Start of the block of the token that numbers below V.
+const L: u64 = 0x0001_0000;
+
+/// The default build of its header, and the IBM block that this header repeats.
+pub(super) const SANSEC: Vendor = Vendor {
+    name: "sansec",
+    mechanisms: &[
+        key_gen(Mech::Sm4KeyGen, V + 0x107),
+        wrapping(Mech::Sm4Ecb, V + 0x108),
+        wrapping(Mech::Sm4Cbc, V + 0x109),
+        wrapping(Mech::Sm4CbcPad, V + 0xA201),
+        pair_gen(V + 0x8001),
+        signs(Mech::Sm2Sm3, V + 0x8100, Pair, Missing),
+        signs(Mech::Sm2Sm3, V + 0x8101, Der, Missing),
+        signs(Mech::Sm2Sm3, V + 0x8102, Pair, Default),
+        signs(Mech::Sm2Sm3, V + 0x8103, Der, Default),
+        signs(Mech::Sm2Raw, V + 0x8104, Der, Default),
+        signs(Mech::Sm2Raw, V + 0x8105, Pair, Default),
+        seals(V + 0x8200, CRYPT | WRAP, C1C3C2),
+        seals(V + 0x8201, CRYPT | WRAP, DerCiphertext),
+        digest(V + 0x9001),
+        key_gen(Mech::Sm4KeyGen, V + 0x50001),
+        wrapping(Mech::Sm4Cbc, V + 0x50002),
+        wrapping(Mech::Sm4Ecb, V + 0x50004),
+        mac(Mech::Sm4MacGeneral, V + 0x50007),
+        derives(Mech::Sm4EcbEncryptData, V + 0x50009),
+        pair_gen(V + 0x5000A),
+        signs(Mech::Sm2Raw, V + 0x5000B, Pair, Default),
+        signs(Mech::Sm2Sm3, V + 0x5000C, Pair, Default),
+        seals(V + 0x5000D, CRYPT | WRAP, C1C3C2),
+        digest(V + 0x5000E),
+        mac(Mech::Sm4Mac, V + 0x58007),
+        GENERIC_SECRETS,
+        HMAC_SHA256,
+        key_gen(Mech::Sm1KeyGen, V + 15),
+        wrapping(Mech::Sm1Ecb, V + 16),
+        wrapping(Mech::Sm1Cbc, V + 17),
+        wrapping(Mech::Sm1CbcPad, V + 22),
+    ],
+    key_kinds: &[
+        (KeyKind::Sm4, V + 0x106),
+        (KeyKind::Sm2, V + 4),
+        (KeyKind::Sm1, V + 3),
+        (KeyKind::Sm4, V + 0x50001),
+        (KeyKind::Sm2, V + 0x50002),
+        GENERIC,
+    ],
+    lacks: NO_PINS,
+    curve_required: false,
+};
+
+pub(super) const TASS: Vendor = Vendor {
+    name: "tass",
+    mechanisms: &[
+        key_gen(Mech::Sm4KeyGen, V + 0x107),
+        wrapping(Mech::Sm4Ecb, V + 0x108),
+        wrapping(Mech::Sm4Cbc, V + 0x109),
+        wrapping(Mech::Sm4CbcPad, V + 0x10C),
+        mac(Mech::Sm4Mac, V + 0x10A),
+        mac(Mech::Sm4MacGeneral, V + 0x10B),
+        signs(Mech::Sm2Raw, V + 0x8000, Der, Default),
+        pair_gen(V + 0x8001),
+        signs(Mech::Sm2Sm3, V + 0x8100, Der, Default),
+        seals(V + 0x8200, CRYPT | WRAP, C1C3C2),
+        digest(V + 5),
+        GENERIC_SECRETS,
+        HMAC_SHA256,
+        key_gen(Mech::Sm1KeyGen, V + 0xF),
+        wrapping(Mech::Sm1Ecb, V + 0x10),
+        wrapping(Mech::Sm1Cbc, V + 0x11),
+        mac(Mech::Sm1Mac, V + 0x20),
+        mac(Mech::Sm1MacGeneral, V + 0x21),
+        wrapping(Mech::Sm1CbcPad, V + 0x22),
+    ],
+    key_kinds: &[(KeyKind::Sm4, V + 2), (KeyKind::Sm2, V + 4), (KeyKind::Sm1, V + 1), GENERIC],
+    lacks: NO_PINS,
+    curve_required: false,
+};
+
+pub(super) const KOAL: Vendor = Vendor {
+    name: "koal",
+    mechanisms: &[
+        key_gen(Mech::Sm4KeyGen, V + 0x107),
+        wrapping(Mech::Sm4Ecb, V + 0x108),
+        wrapping(Mech::Sm4Cbc, V + 0x109),
+        wrapping(Mech::Sm4CbcPad, V + 0x10C),
+        cipher(Mech::Sm4Gcm, V + 0x10F),
+        pair_gen(V + 0x8001),
+        signs(Mech::Sm2Sm3, V + 0x8100, Pair, Default),
+        signs(Mech::Sm2Sm3, V + 0x8101, Der, Default),
+        signs(Mech::Sm2Raw, V + 0x8104, Der, Default),
+        seals(V + 0x8200, CRYPT | WRAP, C1C3C2),
+        digest(V + 5),
+        digest(V + 6),
+        GENERIC_SECRETS,
+        HMAC_SHA256,
+        wrapping(Mech::Sm1Ecb, V + 0xA),
+        wrapping(Mech::Sm1Cbc, V + 0xB),
+        key_gen(Mech::Sm1KeyGen, V + 0xF),
+        wrapping(Mech::Sm1CbcPad, V + 0x16),
+    ],
+    key_kinds: &[(KeyKind::Sm4, V + 2), (KeyKind::Sm2, V + 4), (KeyKind::Sm1, V + 1), GENERIC],
+    lacks: &[],
+    curve_required: false,
+};
+
+/// Decimal. Its headers number SM2 as 1 and 2, or as 3 and 4; these are the first.
+pub(super) const WESTONE: Vendor = Vendor {
+    name: "westone",
+    mechanisms: &[
+        key_gen(Mech::Sm4KeyGen, V + 40),
+        wrapping(Mech::Sm4Ecb, V + 41),
+        wrapping(Mech::Sm4Cbc, V + 42),
+        wrapping(Mech::Sm4CbcPad, V + 43),
+        pair_gen(V + 1),
+        signs(Mech::Sm2Raw, V + 2, Pair, Default),
+        seals(V + 2, CRYPT, C1C3C2),
+        seals(V + 61, cryptoki_sys::CKF_WRAP, C1C3C2),
+        seals(V + 62, cryptoki_sys::CKF_UNWRAP, C1C3C2),
+        digest(V + 31),
+        hmac(Mech::HmacSm3, V + 32),
+        GENERIC_SECRETS,
+        HMAC_SHA256,
+        key_gen(Mech::Sm1KeyGen, V + 20),
+        wrapping(Mech::Sm1Ecb, V + 21),
+        wrapping(Mech::Sm1Cbc, V + 22),
+        wrapping(Mech::Sm1CbcPad, V + 23),
+    ],
+    key_kinds: &[(KeyKind::Sm4, V + 5), (KeyKind::Sm2, V + 1), GENERIC, (KeyKind::Sm1, V + 3)],
+    lacks: &[],
+    curve_required: false,
+};
+
+/// A USB token whose numbers lie below the block that the standard leaves to vendors.
+pub(super) const LOW_NUMBERS: Vendor = Vendor {
+    name: "low-numbers",
+    mechanisms: &[
+        seals(L + 1, CRYPT | WRAP, C1C3C2),
+        signs(Mech::Sm2Raw, L + 2, Pair, Default),
+        signs(Mech::Sm2Sm3, L + 4, Pair, Default),
+        digest(L + 5),
+        wrapping(Mech::Sm4Ecb, L + 7),
+        wrapping(Mech::Sm4Cbc, L + 8),
+        pair_gen(L + 9),
+        key_gen(Mech::Sm4KeyGen, L + 0xA),
+    ],
+    key_kinds: &[(KeyKind::Sm2, L + 1), (KeyKind::Sm4, L + 2)],
+    lacks: &[],
+    curve_required: false,
+};
