@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) map: Option<PathBuf>,
     /// Label of the token.
     pub(crate) token: Option<String>,
+    /// Sessions that rewrap a chunk at once.
+    pub(crate) lanes: Option<u16>,
     /// File with the user PIN.
     pub(crate) pin_file: Option<PathBuf>,
     /// Private key of a bureau's encryption certificate.

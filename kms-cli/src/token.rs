@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use kms_core::ports::{FaultClass, HsmError, HsmResult, PinState, TokenStatus};
-use kms_hsm::{HsmConfig, PinSource};
+use kms_hsm::config::LANES_MAX;
+use kms_hsm::{HsmConfig, Lanes, PinSource};
 
 use crate::console;
 use crate::failure::{Exit, Failure, Outcome};
@@ -23,6 +24,9 @@ pub(crate) struct TokenOptions {
     /// Label of the token
     #[arg(long, value_name = "LABEL")]
     pub(crate) token: Option<String>,
+    /// Sessions on the token that rewrap a chunk at once; 1 when left out
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) lanes: Option<u16>,
     #[command(flatten)]
     pub(crate) worker: WorkerOptions,
 }
@@ -43,6 +47,7 @@ pub(crate) struct NamedToken {
     module: PathBuf,
     map: PathBuf,
     worker: Option<PathBuf>,
+    lanes: Lanes,
 }
 
 impl TokenOptions {
@@ -53,6 +58,7 @@ impl TokenOptions {
             module: wanted(self.module.clone(), settings.module.clone(), "module")?,
             map: wanted(self.map.clone(), settings.map.clone(), "map")?,
             worker: self.worker.worker.clone(),
+            lanes: self.lanes.or(settings.lanes).map_or(Ok(Lanes::ONE), lanes)?,
         })
     }
 }
@@ -62,8 +68,16 @@ impl NamedToken {
     pub(crate) fn config(&self, pin: PinSource) -> HsmConfig {
         let mut config = HsmConfig::new(self.module.clone(), self.map.clone(), &self.label, pin);
         config.worker = self.worker.clone();
+        config.lanes = self.lanes;
         config
     }
+}
+
+fn lanes(count: u16) -> Outcome<Lanes> {
+    Lanes::new(count).ok_or_else(|| {
+        let next = format!("say --lanes with 1 to {LANES_MAX}, or `lanes = …` in kms.toml");
+        Failure::new(Exit::Usage, format!("{count} sessions at once cannot be used"), next)
+    })
 }
 
 /// The PIN: from a file only its owner can read, or asked for.

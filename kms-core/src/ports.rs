@@ -75,6 +75,22 @@ pub struct TokenStatus {
     pub map: String,
     /// State of the user PIN.
     pub user_pin: PinState,
+    /// Sessions at work on one chunk.
+    pub lanes: LaneStatus,
+}
+
+/// How many calls at a time an adapter makes for one chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneStatus {
+    /// As configured.
+    pub wanted: u16,
+    /// As the token allowed at the last chunk; `None` before the first.
+    pub given: Option<u16>,
+}
+
+impl LaneStatus {
+    /// One call after the other.
+    pub const ONE: Self = Self { wanted: 1, given: None };
 }
 
 /// CKA_IDs of the keys every instance owns (one purpose each), chosen before they are made.

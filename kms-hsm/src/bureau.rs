@@ -9,10 +9,12 @@ use kms_core::ports::{HsmResult, SealedMaster, WRAPPED_KEY_BYTES};
 use kms_core::secret::{Kcv, Secret};
 use kms_core::sm2::{PublicKey, SecretKey};
 
+use crate::config::Lanes;
 use crate::fault::{about, from_cryptoki, refused};
 use crate::instance::{SM2_CURVE, key_pair, named, public_object};
-use crate::masters::{compare, unwrap};
-use crate::raw::{Encoded, Parameter};
+use crate::lanes::{Lane, Spans};
+use crate::masters::{compare, must_equal, unwrap};
+use crate::raw::{Encoded, Mechanism, Parameter};
 use crate::session::{Passing, Token, missing};
 use crate::template::{BUREAU_IMPORT, BUREAU_TRANSPORT, CARD, INERT_PUBLIC, PERSONALIZATION};
 use crate::vendor::Operation;
@@ -78,48 +80,77 @@ pub(crate) fn open_transport_key(
     })
 }
 
-/// Unwraps, compares and wraps again each item.
-pub(crate) fn rewrap(
-    token: &mut Token,
+/// Card keys to be unwrapped, compared and wrapped again, and what is done of them.
+pub(crate) struct RewrapWork<'r> {
     transport: ObjectId,
-    personalization_label: &str,
-    items: &[(Vec<u8>, Option<Kcv>)],
-) -> HsmResult<Vec<Vec<u8>>> {
-    if items.len() > CHUNK_KEYS_MAX {
-        let detail = format!("{} keys; at most {CHUNK_KEYS_MAX} are rewrapped in a call", items.len());
-        return Err(refused("rewrap", "CHUNK_TOO_LARGE", detail));
+    personalization_label: &'r str,
+    items: Vec<(&'r [u8], Option<Kcv>)>,
+    spans: Spans<Vec<Vec<u8>>>,
+}
+
+impl<'r> RewrapWork<'r> {
+    /// Refuses too many at once.
+    pub(crate) fn new(
+        transport: ObjectId,
+        personalization_label: &'r str,
+        items: Vec<(&'r [u8], Option<Kcv>)>,
+        lanes: Lanes,
+    ) -> HsmResult<Self> {
+        if items.len() > CHUNK_KEYS_MAX {
+            let detail = format!("{} keys; at most {CHUNK_KEYS_MAX} are rewrapped in a call", items.len());
+            return Err(refused("rewrap", "CHUNK_TOO_LARGE", detail));
+        }
+        let spans = Spans::over(items.len(), lanes);
+        Ok(Self { transport, personalization_label, items, spans })
     }
-    let transport = token.find_one(&BUREAU_TRANSPORT, transport)?;
-    let target = token.find_label(PERSONALIZATION.class(), personalization_label)?;
-    let target = target.ok_or_else(|| missing(&PERSONALIZATION, &format!("label {personalization_label:?}")))?;
-    let expected = PERSONALIZATION.template(token.map()).bytes(CKA_LABEL, personalization_label.as_bytes());
-    token.check(target, &PERSONALIZATION, &expected)?;
-    let mut template = Encoded::of(&CARD.template(token.map()));
-    let mut wrapped = Vec::with_capacity(items.len());
-    for (index, (blob, kcv)) in items.iter().enumerate() {
-        let item = rewrap_one(token, (transport, target), blob, *kcv, &mut template);
-        wrapped.push(item.map_err(|mut error| {
-            let detail = error.detail.take().map(|detail| format!(": {detail}")).unwrap_or_default();
-            error.detail = Some(format!("item {index}{detail}"));
-            error
-        })?);
+
+    /// Wraps what is not wrapped yet.
+    pub(crate) fn run(&mut self, token: &mut Token) -> HsmResult<()> {
+        let label = self.personalization_label;
+        let transport = token.find_one(&BUREAU_TRANSPORT, self.transport)?;
+        let target = token.find_label(PERSONALIZATION.class(), label)?;
+        let target = target.ok_or_else(|| missing(&PERSONALIZATION, &format!("label {label:?}")))?;
+        let expected = PERSONALIZATION.template(token.map()).bytes(CKA_LABEL, label.as_bytes());
+        token.check(target, &PERSONALIZATION, &expected)?;
+        if self.items.iter().any(|(_, kcv)| kcv.is_some()) {
+            token.ensure_check_values()?;
+        }
+        let mechanism = token.mechanism(Operation::KeyWrap, Parameter::Nothing)?;
+        let (card, items) = (CARD.template(token.map()), &self.items);
+        self.spans.run(
+            token,
+            || Encoded::of(&card),
+            |lane, template, index, out: &mut Vec<Vec<u8>>| {
+                let Some((blob, kcv)) = items.get(index) else { return Ok(()) };
+                let wrapped = rewrap_one(lane, (mechanism, template), (transport, target), blob, *kcv);
+                out.push(wrapped.map_err(|mut error| {
+                    let detail = error.detail.take().map(|detail| format!(": {detail}")).unwrap_or_default();
+                    error.detail = Some(format!("item {index}{detail}"));
+                    error
+                })?);
+                Ok(())
+            },
+        )
     }
-    Ok(wrapped)
+
+    /// The blobs, in the order of the items.
+    pub(crate) fn finish(self) -> Vec<Vec<u8>> {
+        self.spans.into_answers().flatten().collect()
+    }
 }
 
 fn rewrap_one(
-    token: &mut Token,
+    lane: &Lane<'_>,
+    (mechanism, template): (Mechanism<'_>, &mut Encoded),
     (transport, target): (CK_OBJECT_HANDLE, CK_OBJECT_HANDLE),
     blob: &[u8],
     kcv: Option<Kcv>,
-    template: &mut Encoded,
 ) -> HsmResult<Vec<u8>> {
-    let mechanism = token.mechanism(Operation::KeyWrap, Parameter::Nothing)?;
-    let (session, functions) = (token.session()?, token.functions());
+    let (functions, session) = (lane.functions, lane.session);
     let key = functions.unwrap_key(session, mechanism, transport, blob, template)?;
-    let key = Passing::new(&functions, session, key);
+    let key = Passing::new(functions, session, key);
     if let Some(declared) = kcv {
-        compare(token, key.handle(), declared, "rewrap", || "card key".to_owned())?;
+        must_equal(declared, || lane.kcv(key.handle()), "rewrap", || "card key".to_owned())?;
     }
     let mut out = [0; WRAPPED_KEY_BYTES];
     let length = functions.wrap_key(session, mechanism, target, key.handle(), &mut out)?;

@@ -16,6 +16,33 @@ use crate::fault::fault;
 /// How long a call to the worker may take, where nothing else is configured.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Most sessions that one order uses at once.
+pub const LANES_MAX: u16 = 256;
+
+/// How many PKCS#11 sessions of the one login a worker uses at once for a chunk: 1 to [`LANES_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lanes(u16);
+
+impl Lanes {
+    /// One call after the other.
+    pub const ONE: Self = Self(1);
+
+    /// `None` for 0 and for more than [`LANES_MAX`].
+    #[must_use]
+    pub const fn new(count: u16) -> Option<Self> {
+        match count {
+            1..=LANES_MAX => Some(Self(count)),
+            _ => None,
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn count(self) -> u16 {
+        self.0
+    }
+}
+
 /// One token of one module.
 #[derive(Clone, Debug)]
 pub struct HsmConfig {
@@ -35,10 +62,12 @@ pub struct HsmConfig {
     pub environment: Vec<(String, String)>,
     /// Deadline of one call; chunks get more by their size.
     pub deadline: Duration,
+    /// Sessions used at once for a chunk.
+    pub lanes: Lanes,
 }
 
 impl HsmConfig {
-    /// A configuration with the default worker and deadline.
+    /// A configuration with the default worker and deadline, and one lane.
     #[must_use]
     pub fn new(module: PathBuf, map: PathBuf, token_label: &str, pin: PinSource) -> Self {
         Self {
@@ -50,6 +79,7 @@ impl HsmConfig {
             worker: None,
             environment: Vec::new(),
             deadline: DEADLINE,
+            lanes: Lanes::ONE,
         }
     }
 }

@@ -11,7 +11,7 @@ use kms_core::ports::{HsmResult, PinState, TokenStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::client::process::{Launch, Worker};
-use crate::config::HsmConfig;
+use crate::config::{HsmConfig, Lanes};
 use crate::fault::refused;
 use crate::vendor::VendorMap;
 use crate::wire::{Request, Response, WorkerRole, garbled};
@@ -87,6 +87,7 @@ pub fn examine(config: &HsmConfig) -> HsmResult<Report> {
         map: Some((&config.map, &map_text)),
         label: &config.token_label,
         serial: config.token_serial.as_deref(),
+        lanes: Lanes::ONE,
     };
     let (mut worker, greeting) = Worker::start(&launch, &[&pin], config.deadline)?;
     let Response::Status(status) = greeting else { return Err(garbled("not a status")) };

@@ -14,7 +14,7 @@ use kms_core::secret::Kcv;
 use serde::{Deserialize, Serialize};
 
 use crate::client::process::{Launch, Worker};
-use crate::config::HsmConfig;
+use crate::config::{HsmConfig, Lanes};
 use crate::fault::refused;
 use crate::raw::Encoded;
 use crate::session::Token;
@@ -120,6 +120,7 @@ pub fn compare(config: &HsmConfig, expected: &[Expected]) -> HsmResult<Vec<Item>
         map: Some((&config.map, &map_text)),
         label: &config.token_label,
         serial: config.token_serial.as_deref(),
+        lanes: Lanes::ONE,
     };
     let (mut worker, _) = Worker::start(&launch, &[&pin], config.deadline)?;
     let wanted = expected.iter().map(|key| Wanted {

@@ -9,7 +9,8 @@
 //! | `client`, [`config`], [`setup`] | this side of the pipe: deadlines, restarts, the ladder of retries |
 //! | `wire` | what the two sides say |
 //! | [`worker`], `lockdown` | that side: one library, one role, one pipe |
-//! | `module`, `session` | one library, one token, one session; find by CKA_ID |
+//! | `module`, `session` | one library, one token, its session; find by CKA_ID |
+//! | `lanes` | several sessions of the login at work on one order |
 //! | `template`, [`vendor`] | what each key may do; what each make calls it |
 //! | `instance`, `masters`, `seal`, `issue`, `storage`, `bureau`, `officer` | the duties |
 //! | [`inventory`] | a token's objects against the list of keys that should be in it |
@@ -30,6 +31,7 @@ mod fault;
 mod instance;
 pub mod inventory;
 mod issue;
+mod lanes;
 mod lockdown;
 mod masters;
 mod module;
@@ -46,7 +48,7 @@ mod wire;
 pub mod worker;
 
 pub use client::{BureauClient, HsmClient, SoClient};
-pub use config::{HsmConfig, PinSource};
+pub use config::{HsmConfig, Lanes, PinSource};
 pub use lockdown::drop_privileges;
 pub use vendor::{MapError, VendorMap};
 pub use wire::{CHUNK_KEYS_MAX, FRAME_BYTES_MAX};

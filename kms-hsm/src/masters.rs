@@ -12,7 +12,7 @@ use kms_core::secret::{Kcv, KcvMethod};
 use crate::ciphertext;
 use crate::fault::{about, refused};
 use crate::instance::named;
-use crate::raw::{Encoded, Parameter};
+use crate::raw::{Encoded, Functions, Parameter};
 use crate::session::{Passing, Token};
 use crate::template::{COMPONENT, COMPONENT_IMPORT, IMPORT, MASTER, SEED, Template};
 use crate::vendor::Operation;
@@ -58,16 +58,17 @@ pub(crate) fn from_components(
     }
     masters.iter().try_for_each(|(spec, _)| transferable(spec, "masters_from_components"))?;
     let import = token.find_one(&COMPONENT_IMPORT, component_import)?;
+    let functions = token.functions();
     let mut opened = Vec::with_capacity(components.len());
     for (number, component) in (1..).zip(components) {
         let which = || format!("component {number}");
         let key = unwrap(token, import, &component.ciphertext, &COMPONENT.template(token.map()))
             .map_err(|error| about(error, which))?;
-        let key = Passing::new(&token.functions(), token.session()?, key);
+        let key = Passing::new(&functions, token.session()?, key);
         compare(token, key.handle(), component.kcv, "masters_from_components", which)?;
         opened.push(key);
     }
-    let seed = combine(token, &opened)?;
+    let seed = combine(token, &functions, &opened)?;
     let seed_kcv = token.kcv(seed.handle())?;
     let mut kcvs = Vec::with_capacity(masters.len());
     for (spec, block) in masters {
@@ -85,14 +86,14 @@ pub(crate) fn from_components(
 }
 
 /// XOR of the components inside the token.
-fn combine(token: &mut Token, components: &[Passing]) -> HsmResult<Passing> {
+fn combine<'f>(token: &mut Token, functions: &'f Functions, components: &[Passing<'_>]) -> HsmResult<Passing<'f>> {
     let handles: Vec<CK_OBJECT_HANDLE> = components.iter().map(Passing::handle).collect();
     let (first, others) =
         handles.split_first().ok_or_else(|| refused("masters_from_components", "COMPONENT_COUNT", "no component"))?;
     let mechanism = token.mechanism(Operation::XorKeys, Parameter::Keys(others))?;
-    let (session, functions) = (token.session()?, token.functions());
+    let session = token.session()?;
     let seed = functions.derive_key(session, mechanism, *first, &mut Encoded::of(&SEED.template(token.map())))?;
-    Ok(Passing::new(&functions, session, seed))
+    Ok(Passing::new(functions, session, seed))
 }
 
 /// Unwraps or adopts masters sealed to IMPORT KEY; a wrong check value undoes this call's imports.
@@ -172,11 +173,21 @@ pub(crate) fn compare(
     function: &str,
     which: impl Fn() -> String,
 ) -> HsmResult<Kcv> {
+    must_equal(declared, || token.kcv(key), function, which)
+}
+
+/// Compares a check value that the token computes with the declared one; answers it.
+pub(crate) fn must_equal(
+    declared: Kcv,
+    found: impl FnOnce() -> HsmResult<Kcv>,
+    function: &str,
+    which: impl Fn() -> String,
+) -> HsmResult<Kcv> {
     if declared.method() != KcvMethod::Ecb3 {
         let detail = format!("{}: declared by {}, the token computes ecb3", which(), declared.method());
         return Err(refused(function, "KCV_METHOD", detail));
     }
-    let found = token.kcv(key)?;
+    let found = found()?;
     match declared.must_equal(&found) {
         Ok(()) => Ok(found),
         Err(mismatch) => Err(refused(function, "KCV_MISMATCH", format!("{}: {mismatch}", which()))),

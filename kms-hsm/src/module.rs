@@ -5,11 +5,11 @@
 //! number, never by slot, and "two tokens fit" is an error.
 
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::slot::{Slot, TokenInfo};
-use kms_core::ports::{FaultClass, HsmResult, PinState, TokenStatus};
+use kms_core::ports::{FaultClass, HsmResult, LaneStatus, PinState, TokenStatus};
 
 use crate::fault::{broken, fault, from_cryptoki, refused};
 use crate::raw::Functions;
@@ -17,7 +17,7 @@ use crate::raw::Functions;
 /// A loaded and initialised library.
 pub(crate) struct Module {
     context: Pkcs11,
-    functions: Rc<Functions>,
+    functions: Arc<Functions>,
 }
 
 impl Module {
@@ -27,7 +27,7 @@ impl Module {
             return Err(broken("load", "MODULE_MISSING", format!("{} is not a file", path.display())));
         }
         let context = Pkcs11::new(path).map_err(from_cryptoki)?;
-        let functions = Rc::new(Functions::load(path)?);
+        let functions = Arc::new(Functions::load(path)?);
         context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).map_err(from_cryptoki)?;
         Ok(Self { context, functions })
     }
@@ -36,8 +36,8 @@ impl Module {
         &self.context
     }
 
-    pub(crate) fn functions(&self) -> Rc<Functions> {
-        Rc::clone(&self.functions)
+    pub(crate) fn functions(&self) -> Arc<Functions> {
+        Arc::clone(&self.functions)
     }
 
     /// The one initialised token with this label and, if given, this serial number.
@@ -78,6 +78,7 @@ pub(crate) fn status(info: &TokenInfo, map: &str) -> TokenStatus {
         serial: info.serial_number().to_owned(),
         map: map.to_owned(),
         user_pin: pin_state(info.user_pin_locked(), info.user_pin_final_try(), info.user_pin_count_low()),
+        lanes: LaneStatus::ONE,
     }
 }
 

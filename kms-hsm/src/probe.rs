@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::client::process::{Launch, Worker};
-use crate::config::HsmConfig;
+use crate::config::{HsmConfig, Lanes};
 use crate::fault::refused;
 use crate::vendor::VendorMap;
 use crate::wire::{Request, Response, WorkerRole, garbled};
@@ -123,6 +123,7 @@ pub(crate) fn probe(config: &HsmConfig, so_pin: Option<&Pin>) -> HsmResult<Repor
         map: Some((&config.map, &map_text)),
         label: &config.token_label,
         serial: config.token_serial.as_deref(),
+        lanes: Lanes::ONE,
     };
     let (mut worker, greeting) = Worker::start(&launch, &[&pin], config.deadline)?;
     let Response::Status(status) = greeting else { return Err(garbled("not a status")) };

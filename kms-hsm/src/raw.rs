@@ -28,11 +28,19 @@ pub(crate) use parameter::{Mechanism, Parameter};
 use crate::fault::{self, broken, refused};
 
 /// The module's function table.
+///
+/// It is used from several threads at once, each with a session of its own. Nothing in it changes after loading, so
+/// the compiler finds it `Send` and `Sync` by itself; that the *functions* may be called so is what the module promises
+/// by accepting CKF_OS_LOCKING_OK in C_Initialize (PKCS#11 2.40 §5.4): a module that cannot lock refuses to start. One
+/// session is never used by two threads: its operations would mix.
 pub(crate) struct Functions {
     /// Keeps the library loaded while the table is used.
     _library: cryptoki_sys::Pkcs11,
     table: CK_FUNCTION_LIST,
 }
+
+const fn shared_between_threads<T: Send + Sync>() {}
+const _: () = shared_between_threads::<Functions>();
 
 impl Functions {
     /// Opens the library (again: one state per process) and takes its table.

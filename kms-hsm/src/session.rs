@@ -1,12 +1,15 @@
-//! A token with one session: login, find by CKA_ID, mechanisms by operation.
+//! A token with its session: login, find by CKA_ID, mechanisms by operation.
 //!
 //! Guards: one login attempt per process with a PIN, none when the token's flags warn; an object is
 //! found by id or label and class, exactly one; handles are forgotten with the session they came
 //! from; an operation the vendor map does not number is refused before any call.
 
-use std::collections::HashMap;
-use std::rc::Rc;
+mod passing;
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cryptoki::context::Pkcs11;
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::RawAuthPin;
@@ -15,16 +18,20 @@ use cryptoki_sys::{
     CKA_LABEL,
 };
 use kms_core::id::ObjectId;
-use kms_core::ports::{FaultClass, HsmError, HsmResult, PinState, TokenStatus};
-use kms_core::secret::{Kcv, KcvMethod, Pin};
+use kms_core::ports::{FaultClass, HsmError, HsmResult, LaneStatus, PinState, TokenStatus};
+use kms_core::secret::{Kcv, Pin};
 use kms_core::sm2::PublicKey;
 
+use crate::config::Lanes;
 use crate::fault::{about, fault, from_cryptoki, refused};
+use crate::lanes::Lane;
 use crate::module::{self, Module};
 use crate::raw::{Encoded, Functions, Mechanism, Parameter};
 use crate::template::{Role, Template, check};
 use crate::vendor::{Operation, VendorMap};
 use crate::wire::WorkerRole;
+
+pub(crate) use passing::Passing;
 
 /// Objects looked at when one is expected: enough to say "several".
 const FOUND_MAX: usize = 8;
@@ -40,6 +47,12 @@ pub(crate) struct Token {
     failed_login: Option<HsmError>,
     slot: Slot,
     session: Option<Session>,
+    /// Sessions that one order may use at once.
+    lanes: Lanes,
+    /// How many of them the token gave when it was last asked; `None` before.
+    lanes_given: Option<u16>,
+    /// That there were too few was said once: it may be so at every order.
+    said_lanes: bool,
     /// Objects found and checked in this session, by role.
     handles: HashMap<(&'static str, ObjectId), CK_OBJECT_HANDLE>,
     public_keys: HashMap<ObjectId, PublicKey>,
@@ -50,21 +63,24 @@ impl Token {
     pub(crate) fn find(
         module: Module,
         map: VendorMap,
-        label: String,
-        serial: Option<String>,
+        name: (String, Option<String>),
         role: WorkerRole,
         pin: Option<Pin>,
+        lanes: Lanes,
     ) -> HsmResult<Self> {
-        let slot = module.find_token(&label, serial.as_deref())?;
+        let slot = module.find_token(&name.0, name.1.as_deref())?;
         Ok(Self {
             module,
             map,
-            name: (label, serial),
+            name,
             role,
             pin,
             failed_login: None,
             slot,
             session: None,
+            lanes,
+            lanes_given: None,
+            said_lanes: false,
             handles: HashMap::new(),
             public_keys: HashMap::new(),
         })
@@ -88,7 +104,30 @@ impl Token {
 
     /// Identity and PIN state, without login.
     pub(crate) fn status(&self) -> HsmResult<TokenStatus> {
-        Ok(module::status(&self.module.token_info(self.slot)?, self.map.name()))
+        let lanes = LaneStatus { wanted: self.lanes.count(), given: self.lanes_given };
+        Ok(TokenStatus { lanes, ..module::status(&self.module.token_info(self.slot)?, self.map.name()) })
+    }
+
+    /// Sessions that one order may use at once.
+    pub(crate) const fn lanes(&self) -> Lanes {
+        self.lanes
+    }
+
+    /// Notes how many sessions the token gave for an order; the first time that there are too few it is said.
+    pub(crate) fn note_lanes(&mut self, given: u16) {
+        let wanted = self.lanes.count();
+        if given < wanted && !std::mem::replace(&mut self.said_lanes, true) {
+            eprintln!(
+                "kms-hsm-worker: the token gives {given} of the {wanted} sessions that `lanes` asks for; work goes on \
+                 with these: set lanes = {given}, or free sessions that other programs hold on the token"
+            );
+        }
+        self.lanes_given = Some(given);
+    }
+
+    /// Opens sessions beside the worker's own, from any thread.
+    pub(crate) fn opener(&self) -> Opener {
+        Opener { context: self.module.context().clone(), slot: self.slot }
     }
 
     pub(crate) const fn map(&self) -> &VendorMap {
@@ -96,7 +135,7 @@ impl Token {
     }
 
     /// The function table; counted, so that it can be held across calls that change the token.
-    pub(crate) fn functions(&self) -> Rc<Functions> {
+    pub(crate) fn functions(&self) -> Arc<Functions> {
         self.module.functions()
     }
 
@@ -173,7 +212,7 @@ impl Token {
 
     /// One more session beside the worker's own; it shares the login.
     pub(crate) fn second_session(&self) -> HsmResult<Session> {
-        self.module.context().open_rw_session(self.slot).map_err(from_cryptoki)
+        self.opener().open()
     }
 
     /// For the battery: ends the login and keeps the session.
@@ -284,14 +323,18 @@ impl Token {
 
     /// The check value of an SM4 key, as the token computes it.
     pub(crate) fn kcv(&mut self, key: CK_OBJECT_HANDLE) -> HsmResult<Kcv> {
+        self.ensure_check_values()?;
         let session = self.session()?;
-        if !self.map.supports(CKA_CHECK_VALUE) {
-            let detail = format!("vendor map {} lacks check-value", self.map.name());
-            return Err(refused("vendor map", "OPERATION_NOT_MAPPED", detail));
+        Lane { functions: &self.functions(), session }.kcv(key)
+    }
+
+    /// Refuses makes that show no check values.
+    pub(crate) fn ensure_check_values(&self) -> HsmResult<()> {
+        if self.map.supports(CKA_CHECK_VALUE) {
+            return Ok(());
         }
-        let value = self.functions().value(session, key, CKA_CHECK_VALUE)?.unwrap_or_default();
-        Kcv::truncated(KcvMethod::Ecb3, &value)
-            .map_err(|error| refused("C_GetAttributeValue", "CHECK_VALUE", error.to_string()))
+        let detail = format!("vendor map {} lacks check-value", self.map.name());
+        Err(refused("vendor map", "OPERATION_NOT_MAPPED", detail))
     }
 
     /// Remembers the public half of a key of this session.
@@ -302,6 +345,19 @@ impl Token {
     /// A remembered public half.
     pub(crate) fn remembered(&self, id: ObjectId) -> Option<PublicKey> {
         self.public_keys.get(&id).copied()
+    }
+}
+
+/// A way to one more session of the login.
+pub(crate) struct Opener {
+    context: Pkcs11,
+    slot: Slot,
+}
+
+impl Opener {
+    /// One more session; it shares the login and closes on drop.
+    pub(crate) fn open(&self) -> HsmResult<Session> {
+        self.context.open_rw_session(self.slot).map_err(from_cryptoki)
     }
 }
 
@@ -318,41 +374,6 @@ fn at_most_one(found: &[CK_OBJECT_HANDLE], which: impl Fn() -> String) -> HsmRes
             let least = if several.len() == FOUND_MAX { "at least " } else { "" };
             let detail = format!("{least}{} objects with {}; officers must decide", several.len(), which());
             Err(refused("C_FindObjects", "OBJECT_COUNT", detail))
-        }
-    }
-}
-
-/// A session object that is destroyed when it goes out of scope, on every path.
-pub(crate) struct Passing {
-    functions: Rc<Functions>,
-    session: CK_SESSION_HANDLE,
-    object: Option<CK_OBJECT_HANDLE>,
-}
-
-impl Passing {
-    pub(crate) fn new(functions: &Rc<Functions>, session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> Self {
-        Self { functions: Rc::clone(functions), session, object: Some(object) }
-    }
-
-    /// The handle; 0, which no object has, after destruction.
-    pub(crate) fn handle(&self) -> CK_OBJECT_HANDLE {
-        self.object.unwrap_or_default()
-    }
-
-    /// Destroys it now and reports a failure to.
-    pub(crate) fn destroy(mut self) -> HsmResult<()> {
-        match self.object.take() {
-            Some(object) => self.functions.destroy(self.session, object),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Passing {
-    fn drop(&mut self) {
-        if let Some(object) = self.object.take() {
-            // A failure here leaves a session object, which dies with the session.
-            let _ = self.functions.destroy(self.session, object);
         }
     }
 }

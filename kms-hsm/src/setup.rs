@@ -12,6 +12,7 @@ use kms_core::ports::{HsmResult, TokenStatus};
 use kms_core::secret::Pin;
 
 use crate::client::process::{Launch, Worker};
+use crate::config::Lanes;
 use crate::fault::{from_cryptoki, refused};
 use crate::module::{self, Module};
 use crate::wire::{Request, Response, WorkerRole, garbled};
@@ -66,6 +67,7 @@ fn init(
         map: None,
         label,
         serial: None,
+        lanes: Lanes::ONE,
     };
     let (mut worker, _) = Worker::start(&launch, &[so_pin, user_pin], config.deadline)?;
     match worker.call(&Request::InitToken { label: label.to_owned(), software_only }, None, config.deadline)? {

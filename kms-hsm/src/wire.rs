@@ -63,6 +63,8 @@ pub(crate) struct Hello {
     pub(crate) map_text: String,
     pub(crate) label: String,
     pub(crate) serial: Option<String>,
+    /// Sessions that one order may use at once.
+    pub(crate) lanes: u16,
     /// 0: no login. 1: the PIN. 2 (setup): SO PIN, user PIN.
     pub(crate) secrets: u8,
 }

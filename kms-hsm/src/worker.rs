@@ -20,13 +20,16 @@ use kms_core::secret::{Pin, Secret};
 use kms_core::sm2::PublicKey;
 use zeroize::Zeroizing;
 
+use crate::bureau::RewrapWork;
+use crate::config::{LANES_MAX, Lanes};
 use crate::fault::{fault, refused};
+use crate::issue::{Chunk, ChunkWork};
 use crate::lockdown;
 use crate::module::Module;
 use crate::session::Token;
 use crate::vendor::{Suite, VendorMap};
 use crate::wire::{self, Hello, Id, Master, Request, Response, Sealed, Status, WireKcv, WorkerRole};
-use crate::{bureau, doctor, instance, inventory, issue, masters, officer, probe, seal, setup, storage};
+use crate::{bureau, doctor, instance, inventory, masters, officer, probe, seal, setup, storage};
 
 /// Most secrets in a greeting.
 const SECRETS_MAX: u8 = 2;
@@ -130,7 +133,12 @@ fn start(hello: Hello, secrets: Vec<Frame>) -> HsmResult<Started> {
         return Err(refused("vendor map", "SUITE_NOT_SERVED", detail));
     }
     let module = Module::load(Path::new(&hello.module))?;
-    Token::find(module, map, hello.label, hello.serial, hello.role, pins.next()).map(Box::new).map(Started::Token)
+    let lanes = Lanes::new(hello.lanes).ok_or_else(|| {
+        let detail = format!("{} sessions at once; 1 to {LANES_MAX} are used", hello.lanes);
+        refused("worker", "LANES", detail)
+    })?;
+    let name = (hello.label, hello.serial);
+    Token::find(module, map, name, hello.role, pins.next(), lanes).map(Box::new).map(Started::Token)
 }
 
 fn pin_fault(detail: &str) -> HsmError {
@@ -196,7 +204,25 @@ fn handle(token: &mut Token, request: &Request, scalar: Option<Frame>) -> HsmRes
         let so_pin = so_pin.map_err(|error| pin_fault(&error.to_string()))?;
         return probe::run(token, so_pin.as_ref()).map(Response::Findings);
     }
-    token.attempt(|token| dispatch(token, request))
+    // Work on many keys keeps what is finished when a session is lost.
+    match request {
+        Request::IssueChunk { kek, masters, blocks } => {
+            let mut work = ChunkWork::new(id(kek), masters, blocks, token.lanes())?;
+            token.attempt(|token| work.run(token))?;
+            let Chunk { wrapped, kcvs } = work.finish();
+            Ok(Response::Chunk { wrapped, kcvs })
+        }
+        Request::Rewrap { transport, personalization_label, items } => {
+            let items: HsmResult<Vec<_>> = items
+                .iter()
+                .map(|(blob, kcv)| Ok((blob.as_slice(), kcv.as_ref().map(WireKcv::decode).transpose()?)))
+                .collect();
+            let mut work = RewrapWork::new(id(transport), personalization_label, items?, token.lanes())?;
+            token.attempt(|token| work.run(token))?;
+            Ok(Response::Items(work.finish()))
+        }
+        _ => token.attempt(|token| dispatch(token, request)),
+    }
 }
 
 fn dispatch(token: &mut Token, request: &Request) -> HsmResult<Response> {
@@ -232,15 +258,13 @@ fn dispatch(token: &mut Token, request: &Request) -> HsmResult<Response> {
             let kcvs = masters::import(token, id(import), &wanted?)?;
             Ok(Response::Kcvs(kcvs.into_iter().map(WireKcv::from).collect()))
         }
-        Request::InitToken { .. } | Request::InstallImportKey { .. } | Request::Probe { .. } => {
-            Err(refused("worker", "ROLE", "not a request for a token in use"))
-        }
+        Request::InitToken { .. }
+        | Request::InstallImportKey { .. }
+        | Request::IssueChunk { .. }
+        | Request::Probe { .. }
+        | Request::Rewrap { .. } => Err(refused("worker", "ROLE", "not a request for a token in use")),
         Request::Examine => doctor::run(token).map(Response::Checks),
         Request::Inventory { wanted } => inventory::run(token, wanted).map(Response::Inventory),
-        Request::IssueChunk { kek, masters, blocks } => {
-            let chunk = issue::chunk(token, id(kek), masters, blocks)?;
-            Ok(Response::Chunk { wrapped: chunk.wrapped, kcvs: chunk.kcvs })
-        }
         Request::LogHead => Ok(storage::log_head(token)?.map_or(Response::Absent, Response::Bytes)),
         Request::MastersFromComponents { component_import, components, masters: wanted } => {
             let components: HsmResult<Vec<SealedComponent>> = components
@@ -258,13 +282,6 @@ fn dispatch(token: &mut Token, request: &Request) -> HsmResult<Response> {
             storage::protect(token, id(storage), plaintext, context).map(Response::Bytes)
         }
         Request::Random { count } => storage::random(token, *count).map(Response::Bytes),
-        Request::Rewrap { transport, personalization_label, items } => {
-            let items: HsmResult<Vec<_>> = items
-                .iter()
-                .map(|(blob, kcv)| Ok((blob.clone(), kcv.as_ref().map(WireKcv::decode).transpose()?)))
-                .collect();
-            bureau::rewrap(token, id(transport), personalization_label, &items?).map(Response::Items)
-        }
         Request::SealDiversified { masters, block, recipient } => {
             let masters: Vec<ObjectId> = masters.iter().map(id).collect();
             let sealed = seal::diversified(token, &masters, block, id(recipient))?;

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use kms_core::digest::Digest;
 use kms_core::id::{Origin, RegionCode};
 use kms_core::plan::{Environment, Level};
+use kms_hsm::Lanes;
+use kms_hsm::config::LANES_MAX;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -53,8 +55,7 @@ pub struct Listen {
 }
 
 /// Which token to use, and through which module.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct HsmConfig {
     /// PKCS#11 module, loaded by the worker process only.
     pub module: PathBuf,
@@ -65,8 +66,20 @@ pub struct HsmConfig {
     /// File that holds the user PIN, readable by the service only.
     pub pin_file: PathBuf,
     /// The worker program; beside `kms-server` if left out.
-    #[serde(default)]
     pub worker: Option<PathBuf>,
+    /// Sessions of the one login that work on a chunk at once.
+    pub lanes: Lanes,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HsmSection {
+    module: PathBuf,
+    map: PathBuf,
+    token_label: String,
+    pin_file: PathBuf,
+    worker: Option<PathBuf>,
+    lanes: Option<u16>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -94,7 +107,7 @@ struct File {
     policies_dir: PathBuf,
     nation_url: Option<String>,
     listen: Listen,
-    hsm: HsmConfig,
+    hsm: HsmSection,
 }
 
 impl Config {
@@ -133,6 +146,7 @@ impl Config {
             pin_file: folder.join(file.hsm.pin_file),
             worker: file.hsm.worker.map(|worker| folder.join(worker)),
             token_label: file.hsm.token_label,
+            lanes: file.hsm.lanes.map_or(Ok(Lanes::ONE), parse_lanes)?,
         };
         Ok(Self {
             origin,
@@ -201,6 +215,11 @@ fn parse_region(code: &str) -> Result<RegionCode, ConfigError> {
     RegionCode::new(code).map_err(|error| ConfigError::value("region", error))
 }
 
+fn parse_lanes(count: u16) -> Result<Lanes, ConfigError> {
+    let reason = || format!("{count} sessions at once; 1 to {LANES_MAX} are used");
+    Lanes::new(count).ok_or_else(|| ConfigError::value("hsm.lanes", reason()))
+}
+
 /// A bare name means `<policies_dir>/hsm/<name>.toml`.
 fn map_file(map: &Path, folder: &Path, policies_dir: &Path) -> PathBuf {
     let bare = map.components().count() == 1 && map.extension().is_none();
@@ -248,6 +267,19 @@ mod tests {
     fn unknown_keys_are_refused() {
         let text = PROVINCE.replace("[listen]", "spare = 1\n[listen]");
         assert!(matches!(Config::parse(&text, Path::new("/")), Err(ConfigError::Syntax(_))));
+    }
+
+    #[test]
+    fn lanes_are_one_or_what_is_stated_within_the_limit() {
+        let with = |lanes: &str| Config::parse(&format!("{PROVINCE}\nlanes = {lanes}"), Path::new("/"));
+        assert_eq!(Config::parse(PROVINCE, Path::new("/")).unwrap().hsm.lanes, Lanes::ONE);
+        assert_eq!(with("64").unwrap().hsm.lanes.count(), 64);
+        for wrong in ["0", "257"] {
+            assert!(matches!(with(wrong), Err(ConfigError::Value { key: "hsm.lanes", .. })), "{wrong}");
+        }
+        for wrong in ["-1", "1.5", "\"8\"", "70000"] {
+            assert!(matches!(with(wrong), Err(ConfigError::Syntax(_))), "{wrong}");
+        }
     }
 
     #[test]

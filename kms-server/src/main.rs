@@ -53,6 +53,7 @@ fn hsm_config(config: &Config) -> kms_hsm::HsmConfig {
     let pin = PinSource::File(hsm.pin_file.clone());
     let mut client = kms_hsm::HsmConfig::new(hsm.module.clone(), hsm.map.clone(), &hsm.token_label, pin);
     client.worker.clone_from(&hsm.worker);
+    client.lanes = hsm.lanes;
     client
 }
 

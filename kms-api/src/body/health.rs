@@ -88,6 +88,12 @@ pub struct HsmHealth {
     /// State of the user PIN.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_pin: Option<PinStateName>,
+    /// Sessions that may work on a chunk at once, as configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lanes: Option<u16>,
+    /// As many of them as the token gave for the last chunk, once there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lanes_given: Option<u16>,
     /// The failed call and its code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -204,6 +204,7 @@ impl Link {
             map: Some(map),
             label: &config.token_label,
             serial: config.token_serial.as_deref(),
+            lanes: config.lanes,
         };
         let secrets: Vec<_> = pin.iter().map(AsRef::as_ref).collect();
         let (worker, _) = Worker::start(&launch, &secrets, config.deadline)?;

@@ -13,6 +13,7 @@ use kms_core::ports::{FaultClass, HsmError, HsmResult};
 use kms_core::secret::Pin;
 use zeroize::Zeroizing;
 
+use crate::config::Lanes;
 use crate::fault::{broken, fault};
 use crate::wire::{self, Hello, Request, Response, WorkerRole};
 
@@ -32,6 +33,8 @@ pub(crate) struct Launch<'l> {
     pub(crate) map: Option<(&'l Path, &'l str)>,
     pub(crate) label: &'l str,
     pub(crate) serial: Option<&'l str>,
+    /// Sessions that one order may use at once.
+    pub(crate) lanes: Lanes,
 }
 
 /// A running worker that greeted back.
@@ -65,6 +68,7 @@ impl Worker {
             map_text: map_text.to_owned(),
             label: launch.label.to_owned(),
             serial: launch.serial.map(str::to_owned),
+            lanes: launch.lanes.count(),
             secrets: u8::try_from(secrets.len()).unwrap_or(u8::MAX),
         };
         worker.send(&hello)?;

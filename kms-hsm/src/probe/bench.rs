@@ -103,7 +103,7 @@ impl<'t> Bench<'t> {
         }
     }
 
-    pub(crate) fn functions(&self) -> std::rc::Rc<Functions> {
+    pub(crate) fn functions(&self) -> std::sync::Arc<Functions> {
         self.token.functions()
     }
 

@@ -1,6 +1,6 @@
 //! A token's status on the pipe.
 
-use kms_core::ports::{PinState, TokenStatus};
+use kms_core::ports::{LaneStatus, PinState, TokenStatus};
 use serde::{Deserialize, Serialize};
 
 /// Token identity and PIN state.
@@ -12,6 +12,8 @@ pub(crate) struct Status {
     serial: String,
     map: String,
     user_pin: u8,
+    lanes_wanted: u16,
+    lanes_given: Option<u16>,
 }
 
 const PIN_STATES: [PinState; 4] = [PinState::Good, PinState::CountLow, PinState::FinalTry, PinState::Locked];
@@ -27,6 +29,8 @@ impl From<TokenStatus> for Status {
             serial: status.serial,
             map: status.map,
             user_pin: state,
+            lanes_wanted: status.lanes.wanted,
+            lanes_given: status.lanes.given,
         }
     }
 }
@@ -40,6 +44,7 @@ impl From<Status> for TokenStatus {
             model: status.model,
             serial: status.serial,
             map: status.map,
+            lanes: LaneStatus { wanted: status.lanes_wanted, given: status.lanes_given },
         }
     }
 }
@@ -59,6 +64,7 @@ mod tests {
                 serial: text(),
                 map: text(),
                 user_pin: state,
+                lanes: LaneStatus { wanted: 64, given: Some(16) },
             };
             assert_eq!(TokenStatus::from(Status::from(status.clone())), status);
         }

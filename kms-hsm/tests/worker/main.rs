@@ -9,6 +9,7 @@ mod faults;
 mod harness;
 mod instance;
 mod inventory;
+mod lanes;
 mod maps;
 mod masters;
 mod pin;

@@ -71,6 +71,8 @@ fn hsm(instance: &Instance, status: HsmResult<TokenStatus>) -> HsmHealth {
             model: Some(status.model),
             map: Some(status.map),
             user_pin: Some(pin_name(status.user_pin)),
+            lanes: Some(status.lanes.wanted),
+            lanes_given: status.lanes.given,
             error: trouble.map(|(_, error)| error),
         },
         Err(error) => HsmHealth {
@@ -80,6 +82,8 @@ fn hsm(instance: &Instance, status: HsmResult<TokenStatus>) -> HsmHealth {
             model: None,
             map: None,
             user_pin: None,
+            lanes: None,
+            lanes_given: None,
             error: Some(error.to_string()),
         },
     }

@@ -4,11 +4,12 @@
 //! `FAULTY_SCRIPT` says `<function> <n> <action>`: from the n-th call of the function on, do
 //! `rv:<hex>` (answer that), `late:<hex>` (do it, then answer that), `hang`, `crash` (do it, then
 //! die), `short` (answer one byte less), `flip` (damage the first byte) or `print` (write to standard
-//! output). `FAULTY_ONCE`, if set, names a file: the fault fires only while it is there, and removes it.
+//! output); `pass` does nothing. `FAULTY_ONCE`, if set, names a file: the fault fires only while it is there, and removes it.
+//! `FAULTY_COUNT`, if set, names a file that holds two numbers: keys derived or unwrapped, and objects destroyed.
 #![expect(unsafe_code, non_snake_case, clippy::unwrap_used, reason = "a C function table, for tests")]
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use cryptoki_sys::{
     CK_ATTRIBUTE, CK_FLAGS, CK_FUNCTION_LIST, CK_MECHANISM, CK_NOTIFY, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE,
@@ -82,12 +83,29 @@ fn around(function: &str, out: Option<(*mut u8, *mut CK_ULONG)>, call: impl FnOn
     rv
 }
 
+/// Counts the objects that come and go, for whoever looks for one that stayed.
+fn counted(function: &str, rv: CK_RV) -> CK_RV {
+    static COUNTS: Mutex<[u64; 2]> = Mutex::new([0; 2]);
+    let of = match function {
+        "C_DeriveKey" | "C_UnwrapKey" => 0,
+        "C_DestroyObject" => 1,
+        _ => return rv,
+    };
+    if let Some(file) = std::env::var_os("FAULTY_COUNT").filter(|_| rv == CKR_OK) {
+        let mut counts = COUNTS.lock().unwrap();
+        counts[of] += 1;
+        std::fs::write(file, format!("{} {}", counts[0], counts[1])).unwrap();
+    }
+    rv
+}
+
 /// A function that goes wrong on demand, with the standard's signature.
 macro_rules! interposed {
     ($name:ident($($argument:ident: $kind:ty),* $(,)?) $out:expr) => {
         unsafe extern "C" fn $name($($argument: $kind),*) -> CK_RV {
             // SAFETY: passes the caller's arguments on unchanged.
-            around(stringify!($name), $out, || unsafe { real().$name.unwrap()($($argument),*) })
+            let rv = around(stringify!($name), $out, || unsafe { real().$name.unwrap()($($argument),*) });
+            counted(stringify!($name), rv)
         }
     };
 }
@@ -103,6 +121,7 @@ interposed!(C_DeriveKey(session: Session, mechanism: *mut CK_MECHANISM, base: Ha
 interposed!(C_WrapKey(session: Session, mechanism: *mut CK_MECHANISM, wrapping: Handle, key: Handle, out: *mut u8, length: *mut CK_ULONG) Some((out, length)));
 interposed!(C_Sign(session: Session, data: *mut u8, count: CK_ULONG, out: *mut u8, length: *mut CK_ULONG) Some((out, length)));
 interposed!(C_SetAttributeValue(session: Session, object: Handle, template: *mut CK_ATTRIBUTE, count: CK_ULONG) None);
+interposed!(C_UnwrapKey(session: Session, mechanism: *mut CK_MECHANISM, unwrapping: Handle, blob: *mut u8, size: CK_ULONG, template: *mut CK_ATTRIBUTE, count: CK_ULONG, out: *mut Handle) None);
 interposed!(C_DestroyObject(session: Session, object: Handle) None);
 
 /// The real table with some entries replaced.
@@ -121,6 +140,7 @@ pub unsafe extern "C" fn C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) -> 
         C_WrapKey: Some(C_WrapKey),
         C_Sign: Some(C_Sign),
         C_SetAttributeValue: Some(C_SetAttributeValue),
+        C_UnwrapKey: Some(C_UnwrapKey),
         C_DestroyObject: Some(C_DestroyObject),
         ..*real()
     });
