@@ -24,6 +24,8 @@
 //! | `POST /v1/ceremonies/{plan}/components` | officer | signed component, DER → [`CeremonyView`](body::CeremonyView) |
 //! | `POST /v1/ceremonies/{plan}/run` | officer | – → [`CeremonyView`](body::CeremonyView) |
 //! | `POST /v1/ceremonies/{plan}/abort` | officer | – → [`CeremonyView`](body::CeremonyView) |
+//! | `POST /v1/ceremonies/{plan}/pause` | officer | – → [`CeremonyView`](body::CeremonyView) |
+//! | `POST /v1/ceremonies/{plan}/resume` | officer | – → [`CeremonyView`](body::CeremonyView) of the plan that would resume it |
 //! | `GET /v1/documents/{sm3}` | officer, auditor | → the document's bytes |
 //! | `GET /v1/profiles/{sm3}` | anyone known | → the profile file's bytes |
 //! | `GET /v1/hand-overs` | province | → [`HandOvers`](body::HandOvers) |

@@ -112,6 +112,8 @@ pub(crate) fn documents_of(event: &Event) -> Vec<Digest> {
         Event::Started(_)
         | Event::StepIntent(_)
         | Event::Closed(_)
+        | Event::Authorised(_)
+        | Event::Paused(_)
         | Event::ChunkIntent(_)
         | Event::ChunkOutcome(_)
         | Event::BatchCancelled(_)

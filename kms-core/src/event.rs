@@ -11,7 +11,7 @@ use der::{Choice, Enumerated, Sequence};
 
 use crate::digest::Digest;
 use crate::encoding::Document;
-use crate::id::{Actor, BatchId, BureauId, ObjectId, Origin, PlanId};
+use crate::id::{Actor, BatchId, BureauId, ObjectId, Origin, PersonId, PlanId};
 use crate::plan::{Decision, Role};
 use crate::secret::Kcv;
 use crate::sm2::PublicKey;
@@ -55,6 +55,51 @@ pub struct Decided {
     pub approval: Digest,
     /// What.
     pub decision: Decision,
+}
+
+/// The quorum of a plan was reached: effects may begin. A plan that resumes another takes its place.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct Authorised {
+    /// The plan.
+    pub plan: PlanId,
+    /// Exactly the persons that counted, sorted.
+    pub persons: Vec<PersonId>,
+}
+
+/// Why a running ceremony stopped where it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumerated)]
+#[repr(u8)]
+pub enum PauseReason {
+    /// Too few of those who approved it still count.
+    Quorum = 0,
+    /// The clock moved in a way clocks do not.
+    Clock = 1,
+    /// The HSM cannot go on.
+    Hsm = 2,
+    /// An officer stopped it for now.
+    Officer = 3,
+}
+
+impl PauseReason {
+    /// For people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Quorum => "quorum lost",
+            Self::Clock => "clock fault",
+            Self::Hsm => "HSM fault",
+            Self::Officer => "by an officer",
+        }
+    }
+}
+
+/// A running ceremony stopped at a step boundary. It goes on only in a child plan with a fresh quorum.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct Paused {
+    /// The plan.
+    pub plan: PlanId,
+    /// Why.
+    pub reason: PauseReason,
 }
 
 /// A custodian handed in a sealed root component.
@@ -294,6 +339,10 @@ pub enum Event {
     HandOverConfirmed(HandOverConfirmed),
     #[asn1(context_specific = "16", constructed = "true", tag_mode = "EXPLICIT")]
     Refused(Refused),
+    #[asn1(context_specific = "17", constructed = "true", tag_mode = "EXPLICIT")]
+    Authorised(Authorised),
+    #[asn1(context_specific = "18", constructed = "true", tag_mode = "EXPLICIT")]
+    Paused(Paused),
 }
 
 impl Event {
@@ -316,6 +365,8 @@ impl Event {
             Self::BatchCancelled(_) => "batch-cancelled",
             Self::HandOverConfirmed(_) => "hand-over-confirmed",
             Self::Refused(_) => "refused",
+            Self::Authorised(_) => "authorised",
+            Self::Paused(_) => "paused",
         }
     }
 
@@ -331,6 +382,8 @@ impl Event {
             Self::Closed(e) => Some(e.plan),
             Self::BatchRequested(e) => Some(e.plan),
             Self::HandOverConfirmed(e) => Some(e.plan),
+            Self::Authorised(e) => Some(e.plan),
+            Self::Paused(e) => Some(e.plan),
             Self::Started(_)
             | Self::ChunkIntent(_)
             | Self::ChunkOutcome(_)

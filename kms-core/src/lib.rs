@@ -9,6 +9,7 @@
 //! | [`encoding`], [`document`], [`plan`], [`event`], [`package`], [`proof`] | everything that is signed, stored or sent, as strict DER |
 //! | [`log`] | Merkle tree and checkpoints |
 //! | [`profile`], [`diversify`], [`policy`], [`cards`] | a card product's keys, how keys descend, quorum rules, card lists |
+//! | [`quorum`] | who counts, how many are wanted, until when: pure rules that the fold and the model check share |
 //! | [`state`], [`violation`] | the state machine: fold of the log, and every rule that can be broken |
 //! | [`render`] | a plan in words, for the officer who signs it |
 //! | [`verify`] | offline audit of a log, offline check of a package |
@@ -36,6 +37,7 @@ pub mod policy;
 pub mod ports;
 pub mod profile;
 pub mod proof;
+pub mod quorum;
 pub mod render;
 pub mod secret;
 pub mod sm2;

@@ -209,6 +209,8 @@ impl Plan {
             [Step::ImportMasters(_)] => Ok(Operation::ImportMasters),
             [Step::TrustBureau(_), Step::SealTransportKey(_)] => Ok(Operation::RegisterBureau),
             [Step::IssueBatch(_)] => Ok(Operation::AuthoriseBatch),
+            // What may be left of a longer plan that another one resumes.
+            [Step::SealTransportKey(_)] if self.parent.is_some() => Ok(Operation::RegisterBureau),
             steps => Err(UnknownShape { steps: steps.len() }),
         }
     }

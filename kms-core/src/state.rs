@@ -12,14 +12,16 @@ mod batch;
 mod ceremony;
 mod founding;
 mod outcome;
+mod phase;
 mod plan_check;
 
 use std::collections::BTreeMap;
 
 pub use authority::QuorumProof;
 pub use batch::{Batch, BatchPhase, ChunkState, package_root};
-pub use ceremony::{Ceremony, Phase, Recorded, StepState, step_digest};
+pub use ceremony::{Ceremony, Recorded, StepState, step_digest};
 pub use founding::Identity;
+pub use phase::{Move, Phase};
 pub use plan_check::checked_anchor;
 
 use crate::certificate::Certificate;
@@ -243,6 +245,8 @@ impl State {
             Event::Started(_) => self.require_own(entry)?,
             Event::Opened(event) => self.apply_opened(entry, event, documents)?,
             Event::Decided(event) => self.apply_decided(entry, event, documents)?,
+            Event::Authorised(event) => self.apply_authorised(entry, event)?,
+            Event::Paused(event) => self.apply_paused(entry, event)?,
             Event::Contributed(event) => self.apply_contributed(entry, event, documents)?,
             Event::StepIntent(event) => self.apply_step_intent(entry, event)?,
             Event::StepOutcome(event) => self.apply_step_outcome(entry, event, documents)?,

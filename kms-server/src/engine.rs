@@ -138,7 +138,7 @@ fn authorised(state: &State, now_ms: u64) -> Vec<BatchId> {
         .batches()
         .iter()
         .filter(|(_, batch)| matches!(batch.phase, BatchPhase::Requested | BatchPhase::Producing))
-        .filter(|(_, batch)| state.authority(batch.plan, now_ms).is_ok());
+        .filter(|(_, batch)| state.authority_to_act(batch.plan, now_ms).is_ok());
     open.map(|(id, _)| *id).collect()
 }
 

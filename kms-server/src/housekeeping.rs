@@ -51,6 +51,7 @@ fn turn(instance: &Instance, tick: u32) -> Result<(), Fault> {
     for refused in instance.strangers.take_due() {
         refuse(instance, refused);
     }
+    ceremonies::settle(instance)?;
     ceremonies::expire(instance)?;
     instance.checkpointer.sign()
 }

@@ -196,6 +196,8 @@ EVENTS = [
     ("batch-cancelled", _record(("batch", _id))),
     ("hand-over-confirmed", _record(("plan", _digest), ("receipt", _digest))),
     ("refused", _record(("operation", _utf8), ("code", _utf8), ("count", _integer), ("subject", _maybe(0, _octets)))),
+    ("authorised", _record(("plan", _digest), ("persons", _list(_utf8)))),
+    ("paused", _record(("plan", _digest), ("reason", lambda r: r.enumerated("quorum", "clock", "hsm", "officer")))),
 ]  # fmt: skip
 
 log_entry = _document(

@@ -161,6 +161,8 @@ pub enum CeremonyPhase {
     Open,
     /// An officer rejected it.
     Rejected,
+    /// Stopped at a step; goes on in a plan of its own.
+    Paused,
     /// At least one step has begun.
     Running,
 }
@@ -177,6 +179,8 @@ pub enum WaitingFor {
     Engine,
     /// Nothing: it is closed.
     None,
+    /// `POST …/resume`: a plan for what is left, with a quorum of its own.
+    Resumption,
     /// `POST …/run`.
     Run,
     /// A security officer's session at the HSM, then `POST …/run` again.
@@ -268,6 +272,15 @@ pub struct CeremonyView {
     pub custodians: BTreeMap<String, bool>,
     /// The steps.
     pub steps: Vec<StepView>,
+    /// Why it is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<String>,
+    /// The plan it resumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<Text<Digest>>,
+    /// The plan that took over what was left of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_by: Option<Text<Digest>>,
     /// For a batch plan: which batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<Text<BatchId>>,

@@ -41,6 +41,10 @@ pub(crate) enum Ceremony {
     Run(Act),
     /// Stop a ceremony
     Abort(Act),
+    /// Stop a running ceremony where it is, to be resumed later
+    Pause(Act),
+    /// Put what is left of a paused ceremony before the officers, as a plan of its own
+    Resume(Act),
     /// Root components of custodians
     #[command(subcommand)]
     Component(component::ComponentCommand),
@@ -98,6 +102,8 @@ impl Ceremony {
             Self::Submit(submit) => submit.run(),
             Self::Run(act) => act.post("run"),
             Self::Abort(act) => act.post("abort"),
+            Self::Pause(act) => act.post("pause"),
+            Self::Resume(act) => act.post("resume"),
             Self::Component(component) => component.run(),
             Self::Trust(trust) => trust.run(),
         }

@@ -11,6 +11,15 @@ pub(crate) fn ceremony(view: &CeremonyView) {
     console::field("operation", &view.operation);
     console::field("requested by", &view.requester);
     console::field("state", phase(view.phase));
+    if let Some(reason) = &view.paused {
+        console::field("  paused", reason);
+    }
+    if let Some(parent) = &view.resumes {
+        console::field("resumes", parent);
+    }
+    if let Some(child) = &view.resumed_by {
+        console::field("resumed by", child);
+    }
     let approvals = view.decisions.iter().filter(|d| d.decision == DecisionMade::Approve).count();
     console::field("approvals", format!("{approvals} of {}", view.wanted));
     for decision in &view.decisions {
@@ -98,6 +107,7 @@ fn phase(phase: CeremonyPhase) -> &'static str {
         CeremonyPhase::Done => "done",
         CeremonyPhase::Expired => "expired",
         CeremonyPhase::Open => "open",
+        CeremonyPhase::Paused => "paused",
         CeremonyPhase::Rejected => "rejected",
         CeremonyPhase::Running => "running",
     }
@@ -109,6 +119,7 @@ fn waiting(view: &CeremonyView) -> &'static str {
         WaitingFor::Components => "custodians: kms ceremony component hand-in",
         WaitingFor::Engine => "nothing: the batch engine works on it",
         WaitingFor::None => "nothing: it is closed",
+        WaitingFor::Resumption => "an officer: kms ceremony resume, then a fresh quorum for what is left",
         WaitingFor::Run => "an officer: kms ceremony run",
         WaitingFor::SecurityOfficer => {
             "the security officer at the HSM: kms ceremony trust, then kms ceremony run again"

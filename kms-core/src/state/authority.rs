@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::State;
+use super::{State, require};
 use crate::id::{Actor, PersonId, PlanId};
 use crate::plan::{Decision, Role};
 use crate::policy::Operation;
+use crate::quorum;
 use crate::violation::Violation;
 
 /// Proof that, at the moment of the question, enough distinct persons stood behind exactly this plan.
@@ -37,37 +38,41 @@ impl State {
     /// inside the plan's time; the log has not grown past the plan's span.
     pub fn authority(&self, plan: PlanId, now_ms: u64) -> Result<QuorumProof, Violation> {
         let ceremony = self.ceremony(plan)?;
-        ceremony.require_live()?;
-        ceremony.require_in_time(now_ms.max(self.last_time_ms()), self.size())?;
+        let phase = ceremony.phase;
+        let deciding = phase.may_decide();
+        require(deciding, Violation::CeremonyNotOpen { phase: phase.name() })?;
+        ceremony.require_in_time(self.last_time_ms(), now_ms, self.size())?;
         let rejected = ceremony.decisions.values().any(|recorded| recorded.decision == Decision::Reject);
-        if rejected {
-            return Err(Violation::Rejected);
-        }
-        let persons: BTreeSet<PersonId> = ceremony
-            .decisions
-            .keys()
-            .filter(|id| self.people().get(*id).is_some_and(|person| person.role == Role::Security))
-            .filter(|id| ceremony.plan.requester != Actor::Person((*id).clone()))
-            .cloned()
-            .collect();
-        let wanted = self.approvals_wanted(plan)?;
-        if persons.len() < usize::from(wanted) {
-            let found = u8::try_from(persons.len()).unwrap_or(u8::MAX);
-            return Err(Violation::QuorumNotReached { wanted, found });
-        }
-        Ok(QuorumProof { plan, persons })
+        require(!rejected, Violation::Rejected)?;
+        let requester = match &ceremony.plan.requester {
+            Actor::Person(person) => Some(person),
+            _ => None,
+        };
+        let active = |id: &&PersonId| self.people().get(*id).is_some_and(|person| person.role == Role::Security);
+        let counted = quorum::counted(ceremony.decisions.keys(), requester.as_ref(), active);
+        let counted = counted
+            .require(self.approvals_wanted(plan)?)
+            .map_err(|few| Violation::QuorumNotReached { wanted: few.wanted, found: few.found })?;
+        Ok(QuorumProof { plan, persons: counted.iter().map(|id| (*id).clone()).collect() })
+    }
+
+    /// As [`Self::authority`], and the ceremony is AUTHORISED or RUNNING: an effect may happen.
+    pub fn authority_to_act(&self, plan: PlanId, now_ms: u64) -> Result<QuorumProof, Violation> {
+        let phase = self.ceremony(plan)?.phase;
+        let proof = self.authority(plan, now_ms)?;
+        require(phase.may_act(), Violation::CeremonyNotOpen { phase: phase.name() })?;
+        Ok(proof)
     }
 
     /// Approvals that `plan` needs now: the larger of its own number and the rule's.
     pub fn approvals_wanted(&self, plan: PlanId) -> Result<u8, Violation> {
         let ceremony = self.ceremony(plan)?;
         let identity = self.identity().ok_or(Violation::NotFounded)?;
-        let operation = ceremony.plan.operation().map_err(|_| Violation::UnknownShape)?;
-        let rule = match operation {
+        let rule = match ceremony.operation {
             // Founding needs every founder; that was checked when it was logged.
             Operation::Genesis => 0,
             other => identity.rule(other)?.approvals,
         };
-        Ok(ceremony.plan.approvals.max(rule))
+        Ok(quorum::wanted(ceremony.plan.approvals, rule))
     }
 }

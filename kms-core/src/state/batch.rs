@@ -14,6 +14,7 @@ use crate::event::{
 use crate::id::{Actor, BatchId, BureauId, PlanId};
 use crate::log::merkle;
 use crate::plan::IssueBatch;
+use crate::quorum::{self, LeaseRefused, Leased};
 use crate::violation::Violation;
 
 /// Where a batch stands.
@@ -51,6 +52,12 @@ pub struct ChunkState {
     pub token: u64,
     /// Its OUTCOME, once there is one.
     pub outcome: Option<ChunkOutcome>,
+}
+
+impl ChunkState {
+    fn lease(&self) -> Leased {
+        Leased { token: self.token, done: self.outcome.is_some() }
+    }
 }
 
 /// A batch.
@@ -144,11 +151,8 @@ impl State {
         let serial = &self.ceremony(batch.plan)?.plan.hsm_serial;
         let other = Violation::OtherHsm { wanted: serial.clone(), found: event.hsm_serial.clone() };
         require(event.hsm_serial == *serial, other)?;
-        if let Some(chunk) = batch.chunks.get(&event.chunk) {
-            require(chunk.outcome.is_none(), invalid("has its OUTCOME already"))?;
-            let stale = Violation::TokenStale { chunk: event.chunk, current: chunk.token, found: event.token };
-            require(event.token > chunk.token, stale)?;
-        }
+        let known = batch.chunks.get(&event.chunk).map(ChunkState::lease);
+        quorum::may_intend(known, event.token).map_err(|reason| lease_refused(event.chunk, event.token, reason))?;
         let batch = self.batch_mut(event.batch)?;
         batch.phase = BatchPhase::Producing;
         batch.chunks.insert(event.chunk, ChunkState { token: event.token, outcome: None });
@@ -158,11 +162,9 @@ impl State {
     pub(super) fn apply_chunk_outcome(&mut self, entry: &LogEntry, event: &ChunkOutcome) -> Result<(), Violation> {
         self.require_own(entry)?;
         let batch = self.producing(event.batch, entry.time_ms)?;
-        let chunk = batch.chunks.get(&event.chunk).ok_or(Violation::OutcomeWithoutIntent)?;
+        let known = batch.chunks.get(&event.chunk).map(ChunkState::lease);
+        quorum::may_conclude(known, event.token).map_err(|reason| lease_refused(event.chunk, event.token, reason))?;
         let invalid = |reason| Violation::ChunkInvalid { chunk: event.chunk, reason };
-        require(chunk.outcome.is_none(), invalid("has its OUTCOME already"))?;
-        let stale = Violation::TokenStale { chunk: event.chunk, current: chunk.token, found: event.token };
-        require(event.token == chunk.token, stale)?;
         require(event.cards == batch.cards_in(event.chunk), invalid("number of cards differs"))?;
         let slots = self.master_set(&batch.issue.profile, &batch.issue.profile_id)?.masters.len();
         let keys = u64::from(event.cards) * slots as u64;
@@ -289,11 +291,18 @@ impl State {
         require(same, Violation::DocumentMismatch { what: "manifest", field: "digest" })
     }
 
+    /// A batch whose ceremony was resumed goes on under the plan that resumed it.
+    pub(super) fn hand_batch_over(&mut self, from: PlanId, to: PlanId) {
+        if let Some(batch) = self.batches.values_mut().find(|batch| batch.plan == from) {
+            batch.plan = to;
+        }
+    }
+
     /// The batch, if its ceremony is authorised now, its step is begun and it is not finished.
     fn producing(&self, id: BatchId, now_ms: u64) -> Result<&Batch, Violation> {
         let batch = self.batch(id)?;
         batch.require_phase(&[BatchPhase::Requested, BatchPhase::Producing])?;
-        let _proof = self.authority(batch.plan, now_ms)?;
+        let _proof = self.authority_to_act(batch.plan, now_ms)?;
         let begun = self.ceremony(batch.plan)?.steps.first() == Some(&StepState::Intent);
         require(begun, Violation::OutcomeWithoutIntent)?;
         Ok(batch)
@@ -301,6 +310,14 @@ impl State {
 
     fn batch_mut(&mut self, batch: BatchId) -> Result<&mut Batch, Violation> {
         self.batches.get_mut(&batch).ok_or(Violation::BatchUnknown { batch })
+    }
+}
+
+fn lease_refused(chunk: u32, found: u64, reason: LeaseRefused) -> Violation {
+    match reason {
+        LeaseRefused::Done => Violation::ChunkInvalid { chunk, reason: "has its OUTCOME already" },
+        LeaseRefused::NoIntent => Violation::OutcomeWithoutIntent,
+        LeaseRefused::Stale { current } => Violation::TokenStale { chunk, current, found },
     }
 }
 

@@ -1,53 +1,23 @@
 //! One ceremony: plan, decisions, contributions, steps; and the entries that move it.
 //!
-//! OPEN → (quorum) → RUNNING → DONE, or REJECTED, ABORTED, EXPIRED: terminal states absorb (I4, I8).
-//! "Authorised" is not a stored state: it is recomputed at every effect (I1, [`State::authority`]).
+//! Which phase may follow which stands in [`Phase::after`] (I4, I8). That a ceremony is AUTHORISED says that the
+//! quorum was reached once; whether it holds is computed again at every effect (I1, [`State::authority`]).
+//! What is PAUSED goes on only in a child plan with a quorum of its own (I14).
 
 use std::collections::BTreeMap;
 
+use super::phase::{Move, Phase};
 use super::{Documents, State, actor_not_allowed, fetch_plain, fetch_signed, require, verified};
 use crate::digest::Digest;
 use crate::document::Component;
-use crate::event::{Closed, Closing, Contributed, Decided, LogEntry, Opened, StepIntent};
+use crate::event::{
+    Authorised, Closed, Closing, Contributed, Decided, LogEntry, Opened, PauseReason, Paused, StepIntent,
+};
 use crate::id::{Actor, PersonId, PlanId};
 use crate::plan::{Approval, Decision, Plan, Role, Step};
+use crate::policy::Operation;
+use crate::quorum::{Bounds, OutOfBounds};
 use crate::violation::Violation;
-
-/// Where a ceremony stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Before the officers.
-    Open,
-    /// The first INTENT is written.
-    Running,
-    /// Every step has its OUTCOME.
-    Done,
-    /// An officer said no.
-    Rejected,
-    /// Stopped.
-    Aborted,
-    /// Ran out of time or log span.
-    Expired,
-}
-
-impl Phase {
-    /// For people.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Rejected => "rejected",
-            Self::Aborted => "aborted",
-            Self::Expired => "expired",
-        }
-    }
-
-    /// Nothing happens any more.
-    pub fn is_terminal(self) -> bool {
-        !matches!(self, Self::Open | Self::Running)
-    }
-}
 
 /// Where a step stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +49,14 @@ pub struct Ceremony {
     pub id: PlanId,
     /// The plan.
     pub plan: Plan,
+    /// What it does; a plan that resumes another does the same as that one.
+    pub operation: Operation,
     /// Where it stands.
     pub phase: Phase,
+    /// Why it is paused.
+    pub paused: Option<PauseReason>,
+    /// The plan that took over what was left of it.
+    pub resumed_by: Option<PlanId>,
     /// Index of the entry that opened it.
     pub opened_index: u64,
     /// When it was opened.
@@ -94,12 +70,15 @@ pub struct Ceremony {
 }
 
 impl Ceremony {
-    pub(super) fn open(id: PlanId, plan: Plan, entry: &LogEntry) -> Self {
+    pub(super) fn open(id: PlanId, plan: Plan, operation: Operation, entry: &LogEntry) -> Self {
         let steps = vec![StepState::Ready; plan.steps.len()];
         Self {
             id,
             plan,
+            operation,
             phase: Phase::Open,
+            paused: None,
+            resumed_by: None,
             opened_index: entry.index,
             opened_ms: entry.time_ms,
             decisions: BTreeMap::new(),
@@ -135,19 +114,38 @@ impl Ceremony {
         custodians.filter(|c| !self.contributions.contains_key(&c.person)).map(|c| c.person.clone()).collect()
     }
 
-    pub(super) fn require_live(&self) -> Result<(), Violation> {
-        require(!self.phase.is_terminal(), Violation::CeremonyNotOpen { phase: self.phase.name() })
+    /// What is left to do: the steps from the first without an OUTCOME on.
+    #[must_use]
+    pub fn remaining_steps(&self) -> &[Step] {
+        let done = self.next_step().map_or(self.plan.steps.len(), |(number, _)| number as usize);
+        self.plan.steps.get(done..).unwrap_or_default()
     }
 
-    pub(super) fn require_in_time(&self, now_ms: u64, size: u64) -> Result<(), Violation> {
+    /// The phase after a move that the table has.
+    pub(super) fn moved(&self, step: Move) -> Result<Phase, Violation> {
+        self.phase.after(step).ok_or(Violation::CeremonyNotOpen { phase: self.phase.name() })
+    }
+
+    pub(super) fn require_deciding(&self) -> Result<(), Violation> {
+        require(self.phase.may_decide(), Violation::CeremonyNotOpen { phase: self.phase.name() })
+    }
+
+    /// Refuses a moment outside the plan's time or log span.
+    pub(super) fn require_in_time(&self, logged_ms: u64, clock_ms: u64, size: u64) -> Result<(), Violation> {
         let plan = &self.plan;
-        require(
-            now_ms >= plan.not_before_ms,
-            Violation::PlanNotYetValid { not_before: plan.not_before_ms, now: now_ms },
-        )?;
-        require(now_ms < plan.expires_ms, Violation::PlanExpired { expires: plan.expires_ms, now: now_ms })?;
-        let span = size.saturating_sub(plan.opened_size);
-        require(span <= plan.max_log_span, Violation::LogSpanExceeded { span, max: plan.max_log_span })
+        let bounds = Bounds {
+            not_before_ms: plan.not_before_ms,
+            expires_ms: plan.expires_ms,
+            opened_size: plan.opened_size,
+            max_log_span: plan.max_log_span,
+        };
+        bounds.require(logged_ms, clock_ms, size).map_err(|reason| match reason {
+            OutOfBounds::NotYet { now_ms } => {
+                Violation::PlanNotYetValid { not_before: plan.not_before_ms, now: now_ms }
+            }
+            OutOfBounds::Expired { now_ms } => Violation::PlanExpired { expires: plan.expires_ms, now: now_ms },
+            OutOfBounds::Span { span } => Violation::LogSpanExceeded { span, max: plan.max_log_span },
+        })
     }
 }
 
@@ -160,8 +158,45 @@ impl State {
     ) -> Result<(), Violation> {
         require(!self.ceremonies.contains_key(&event.plan), Violation::PlanKnown { plan: event.plan })?;
         let plan: Plan = fetch_plain(documents, &event.plan.digest(), "ceremony plan")?;
-        self.check_plan(entry, &plan, documents)?;
-        self.ceremonies.insert(event.plan, Ceremony::open(event.plan, plan, entry));
+        let operation = self.check_plan(entry, &plan, documents)?;
+        self.ceremonies.insert(event.plan, Ceremony::open(event.plan, plan, operation, entry));
+        Ok(())
+    }
+
+    /// The quorum is there. A plan that resumes another takes its place with this entry.
+    pub(super) fn apply_authorised(&mut self, entry: &LogEntry, event: &Authorised) -> Result<(), Violation> {
+        self.require_own(entry)?;
+        let proof = self.authority(event.plan, entry.time_ms)?;
+        let counted = proof.persons().iter().eq(&event.persons);
+        require(counted, Violation::DocumentMismatch { what: "authorisation", field: "persons" })?;
+        let ceremony = self.ceremony(event.plan)?;
+        let phase = ceremony.moved(Move::Authorise)?;
+        if let Some(parent) = ceremony.plan.parent {
+            let handed = self.ceremony(parent)?.moved(Move::Hand)?;
+            let parent = self.ceremony_mut(parent)?;
+            parent.phase = handed;
+            parent.resumed_by = Some(event.plan);
+            let parent = parent.id;
+            self.hand_batch_over(parent, event.plan);
+        }
+        self.ceremony_mut(event.plan)?.phase = phase;
+        Ok(())
+    }
+
+    /// A running ceremony stops where it is.
+    pub(super) fn apply_paused(&mut self, entry: &LogEntry, event: &Paused) -> Result<(), Violation> {
+        match event.reason {
+            PauseReason::Officer => drop(self.officer(entry)?),
+            PauseReason::Quorum | PauseReason::Clock | PauseReason::Hsm => self.require_own(entry)?,
+        }
+        if event.reason == PauseReason::Quorum {
+            let lost = matches!(self.authority(event.plan, entry.time_ms), Err(Violation::QuorumNotReached { .. }));
+            require(lost, Violation::CeremonyNotOpen { phase: "running, and its quorum holds" })?;
+        }
+        let phase = self.ceremony(event.plan)?.moved(Move::Pause)?;
+        let ceremony = self.ceremony_mut(event.plan)?;
+        ceremony.phase = phase;
+        ceremony.paused = Some(event.reason);
         Ok(())
     }
 
@@ -174,7 +209,7 @@ impl State {
         let officer = self.officer(entry)?.clone();
         let identity = self.founded()?;
         let ceremony = self.ceremony(event.plan)?;
-        ceremony.require_live()?;
+        ceremony.require_deciding()?;
         let signed = fetch_signed::<Approval>(documents, &event.approval, "approval")?;
         let approval = verified(&signed, &officer.key, "approval")?;
         let other_plan = Violation::ApprovalForOtherPlan { wanted: event.plan, found: approval.plan };
@@ -187,7 +222,7 @@ impl State {
         if event.decision == Decision::Approve {
             let own = ceremony.plan.requester == Actor::Person(officer.id.clone());
             require(!own, Violation::RequesterCannotApprove { person: officer.id.clone() })?;
-            ceremony.require_in_time(entry.time_ms, entry.index)?;
+            ceremony.require_in_time(self.last_time_ms(), entry.time_ms, entry.index)?;
         }
         let before = ceremony.decisions.get(&officer.id).map(|recorded| recorded.decision);
         let repeated = before == Some(event.decision) || before == Some(Decision::Reject);
@@ -204,8 +239,8 @@ impl State {
     ) -> Result<(), Violation> {
         let officer = self.officer(entry)?.clone();
         let ceremony = self.ceremony(event.plan)?;
-        ceremony.require_live()?;
-        ceremony.require_in_time(entry.time_ms, entry.index)?;
+        ceremony.require_deciding()?;
+        ceremony.require_in_time(self.last_time_ms(), entry.time_ms, entry.index)?;
         let custodian = ceremony.plan.steps.iter().find_map(|step| match step {
             Step::CreateMasters(create) => create.custodians.iter().find(|c| c.person == officer.id),
             _ => None,
@@ -224,7 +259,7 @@ impl State {
     }
 
     pub(super) fn apply_step_intent(&mut self, entry: &LogEntry, event: &StepIntent) -> Result<(), Violation> {
-        let _proof = self.authority(event.plan, entry.time_ms)?;
+        let _proof = self.authority_to_act(event.plan, entry.time_ms)?;
         let ceremony = self.ceremony(event.plan)?;
         let next = ceremony.next_step();
         let (number, step) = next.ok_or(Violation::StepOutOfOrder { next: None, found: event.step })?;
@@ -236,8 +271,9 @@ impl State {
             let missing = ceremony.components_missing().len();
             require(missing == 0, Violation::ComponentsMissing { missing })?;
         }
+        let phase = ceremony.moved(Move::Begin)?;
         let ceremony = self.ceremony_mut(event.plan)?;
-        ceremony.phase = Phase::Running;
+        ceremony.phase = phase;
         if let Some(state) = ceremony.steps.get_mut(number as usize) {
             *state = StepState::Intent;
         }
@@ -246,31 +282,31 @@ impl State {
 
     pub(super) fn apply_closed(&mut self, entry: &LogEntry, event: &Closed) -> Result<(), Violation> {
         let ceremony = self.ceremony(event.plan)?;
-        ceremony.require_live()?;
-        let phase = match event.closing {
+        let step = match event.closing {
             Closing::Done => {
                 let next = ceremony.next_step().map(|(number, _)| number);
                 require(next.is_none(), Violation::StepOutOfOrder { next, found: u32::MAX })?;
-                Phase::Done
+                Move::Finish
             }
             Closing::Rejected => {
                 let rejected = ceremony.decisions.values().any(|r| r.decision == Decision::Reject);
                 require(rejected, actor_not_allowed(entry, "an officer who rejected the plan"))?;
-                Phase::Rejected
+                Move::Reject
             }
             Closing::Aborted => {
                 if entry.actor != ceremony.plan.requester {
                     self.officer(entry)?;
                 }
-                Phase::Aborted
+                Move::Abort
             }
             Closing::Expired => {
-                let live = ceremony.require_in_time(entry.time_ms, entry.index).is_ok();
+                let live = ceremony.require_in_time(self.last_time_ms(), entry.time_ms, entry.index).is_ok();
                 let not_expired = Violation::CeremonyNotOpen { phase: "still in time" };
                 require(!live && entry.time_ms >= ceremony.plan.not_before_ms, not_expired)?;
-                Phase::Expired
+                Move::Expire
             }
         };
+        let phase = ceremony.moved(step)?;
         self.require_no_release_undone(event.plan, phase)?;
         self.ceremony_mut(event.plan)?.phase = phase;
         self.stop_batch_of(event.plan, phase);

@@ -63,7 +63,7 @@ impl State {
         check_genesis_frame(&plan, found, entry.time_ms)?;
         check_founders(&plan, event, found, documents)?;
 
-        let mut ceremony = Ceremony::open(event.plan, plan.clone(), entry);
+        let mut ceremony = Ceremony::open(event.plan, plan.clone(), Operation::Genesis, entry);
         ceremony.found();
         for (person, approval) in found.people.iter().filter(|p| p.role == Role::Security).zip(&event.approvals) {
             ceremony.decide(person.id.clone(), Decision::Approve, *approval);

@@ -28,7 +28,7 @@ impl State {
         documents: &dyn Documents,
     ) -> Result<(), Violation> {
         self.require_own(entry)?;
-        let _proof = self.authority(event.plan, entry.time_ms)?;
+        let _proof = self.authority_to_act(event.plan, entry.time_ms)?;
         let ceremony = self.ceremony(event.plan)?;
         let (number, step) = ceremony.next_step().ok_or(Violation::StepOutOfOrder { next: None, found: event.step })?;
         require(number == event.step, Violation::StepOutOfOrder { next: Some(number), found: event.step })?;

@@ -3,12 +3,12 @@
 //! Effects are checked again, byte for byte, when they happen; this only keeps plans that could never
 //! run, or that would surprise an officer, from being shown to anybody.
 
-use super::{Documents, MasterSet, State, fetch_signed, parse_signed, require, verified};
+use super::{Documents, MasterSet, Phase, State, fetch_signed, parse_signed, require, verified};
 use crate::certificate::Certificate;
 use crate::digest::Digest;
 use crate::document::{BatchRequest, BureauApplication, SealPurpose, SealedKeys, TrustAnchor};
 use crate::event::LogEntry;
-use crate::id::{Actor, BureauId, ProfileId};
+use crate::id::{Actor, BureauId, PlanId, ProfileId};
 use crate::plan::{
     CreateMasters, ImportMasters, IssueBatch, Level, MasterEntry, Plan, SealMasters, Step, TrustBureau, TrustNation,
     TrustProvince,
@@ -17,9 +17,18 @@ use crate::policy::Operation;
 use crate::violation::Violation;
 
 impl State {
-    pub(super) fn check_plan(&self, entry: &LogEntry, plan: &Plan, documents: &dyn Documents) -> Result<(), Violation> {
+    /// Answers what the plan does.
+    pub(super) fn check_plan(
+        &self,
+        entry: &LogEntry,
+        plan: &Plan,
+        documents: &dyn Documents,
+    ) -> Result<Operation, Violation> {
         let identity = self.founded()?;
         let operation = plan.operation().map_err(|_| Violation::UnknownShape)?;
+        if let Some(parent) = plan.parent {
+            self.check_resumption(parent, plan)?;
+        }
         require(operation != Operation::Genesis, Violation::AlreadyFounded)?;
         require(plan.origin == identity.origin, Violation::ForeignOrigin)?;
         require(plan.environment == identity.environment, Violation::EnvironmentMixed)?;
@@ -38,14 +47,27 @@ impl State {
         require(plan.max_log_span <= rule.max_log_span, limit("log span"))?;
         let other = Violation::OtherHsm { wanted: identity.hsm_serial.clone(), found: plan.hsm_serial.clone() };
         require(plan.hsm_serial == identity.hsm_serial, other)?;
-        plan.steps.iter().try_for_each(|step| self.check_step(entry, step, documents))
+        if plan.parent.is_none() {
+            plan.steps.iter().try_for_each(|step| self.check_step(entry, step, documents))?;
+        }
+        Ok(operation)
+    }
+
+    /// A plan that resumes another does exactly what that one had left (I2, I14): its steps were checked then.
+    fn check_resumption(&self, parent: PlanId, plan: &Plan) -> Result<(), Violation> {
+        let parent = self.ceremony(parent)?;
+        let not_paused = Violation::CeremonyNotOpen { phase: parent.phase.name() };
+        require(parent.phase == Phase::Paused, not_paused)?;
+        require(plan.steps == parent.remaining_steps(), Violation::ParametersDiffer)
     }
 
     fn check_requester(&self, entry: &LogEntry, plan: &Plan, operation: Operation) -> Result<(), Violation> {
         require(plan.requester == entry.actor, super::actor_not_allowed(entry, "the requester named in the plan"))?;
         match (&entry.actor, operation) {
             (Actor::Bureau(_), Operation::AuthoriseBatch) => Ok(()),
-            (_, Operation::AuthoriseBatch) => Err(super::actor_not_allowed(entry, "the bureau of the batch")),
+            (_, Operation::AuthoriseBatch) if plan.parent.is_none() => {
+                Err(super::actor_not_allowed(entry, "the bureau of the batch"))
+            }
             _ => self.officer(entry).map(|_| ()),
         }
     }

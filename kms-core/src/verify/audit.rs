@@ -14,7 +14,7 @@ use crate::event::{Event, LogEntry};
 use crate::id::{BatchId, BureauId};
 use crate::log::checkpoint::{self, CheckpointRefused};
 use crate::log::merkle;
-use crate::state::{BatchPhase, Documents, Phase, State, StepState, checked_anchor};
+use crate::state::{BatchPhase, Documents, State, StepState, checked_anchor};
 use crate::violation::Violation;
 
 /// What an auditor has in hand.
@@ -243,7 +243,7 @@ impl Walk {
     }
 
     fn report(self, anchor: TrustAnchor) -> AuditReport {
-        let live = self.state.ceremonies().values().filter(|c| matches!(c.phase, Phase::Open | Phase::Running));
+        let live = self.state.ceremonies().values().filter(|c| !c.phase.is_terminal());
         let open_intents = live.flat_map(|c| &c.steps).filter(|step| **step == StepState::Intent).count();
         let batches = self.state.batches().values().map(|batch| {
             let outcomes = batch.outcomes();

@@ -4,4 +4,5 @@
 mod audit;
 mod ceremonies;
 mod model;
+mod pausing;
 mod world;

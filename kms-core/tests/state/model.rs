@@ -1,12 +1,12 @@
 //! Random ceremonies against a naive oracle.
 //!
-//! Four officers, two plans, replayed approvals, rejections, clocks both ways, effects at any moment.
+//! Four officers, four plans, pauses and resumptions, replayed approvals, rejections, clocks both ways, effects at any moment.
 //! After every accepted effect the oracle, which knows nothing of the code under test, must agree that it
 //! was authorised (I1, I3, I4, I7, I9, I11); at the end the log is folded anew and audited (I10).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kms_core::event::Closing;
+use kms_core::event::{Closing, PauseReason};
 use kms_core::id::{Actor, PlanId};
 use kms_core::plan::Decision;
 use kms_core::state::State;
@@ -15,6 +15,8 @@ use proptest::prelude::*;
 
 use crate::world::{VALIDITY_MS, World, person};
 
+/// Plans of one history, resumptions included.
+const PLANS_MAX: usize = 4;
 const OFFICERS: [&str; 4] = ["officer-a", "officer-b", "officer-c", "officer-d"];
 
 #[derive(Clone, Debug)]
@@ -25,17 +27,21 @@ enum Action {
     Intent { plan: usize },
     Outcome { plan: usize },
     Close { plan: usize, officer: usize, closing: u8 },
+    Pause { plan: usize, reason: u8 },
+    Resume { plan: usize, requester: usize },
     Clock { ms: i64 },
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    let (officer, plan) = (0..4usize, 0..2usize);
+    let (officer, plan) = (0..4usize, 0..PLANS_MAX);
     prop_oneof![
         1 => officer.clone().prop_map(|requester| Action::Open { requester }),
         6 => (officer.clone(), plan.clone(), prop::bool::weighted(0.93)).prop_map(|(officer, plan, approve)| Action::Decide { officer, plan, approve }),
         1 => (officer.clone(), plan.clone(), plan.clone()).prop_map(|(officer, from, to)| Action::Replay { officer, from, to }),
         4 => plan.clone().prop_map(|plan| Action::Intent { plan }),
         4 => plan.clone().prop_map(|plan| Action::Outcome { plan }),
+        1 => (plan.clone(), 0..2u8).prop_map(|(plan, reason)| Action::Pause { plan, reason }),
+        1 => (plan.clone(), officer.clone()).prop_map(|(plan, requester)| Action::Resume { plan, requester }),
         1 => (plan, officer, 0..4u8).prop_map(|(plan, officer, closing)| Action::Close { plan, officer, closing }),
         1 => prop_oneof![3 => 1..1000i64, 1 => Just(i64::try_from(VALIDITY_MS).unwrap() / 2), 1 => -50..0i64].prop_map(|ms| Action::Clock { ms }),
     ]
@@ -48,7 +54,11 @@ struct Oracle {
     approvers: BTreeMap<PlanId, BTreeSet<usize>>,
     rejected: BTreeSet<PlanId>,
     closed: BTreeSet<PlanId>,
+    /// By the plan that did it; a plan that resumes another stands for the same step.
     outcomes: BTreeMap<PlanId, u32>,
+    paused: BTreeSet<PlanId>,
+    /// A plan, and the one it resumes.
+    parents: BTreeMap<PlanId, PlanId>,
 }
 
 impl Oracle {
@@ -56,7 +66,13 @@ impl Oracle {
         let mut persons = self.approvers.get(&plan).cloned().unwrap_or_default();
         persons.remove(&self.requester[&plan]);
         let in_time = now_ms < self.opened_ms[&plan] + VALIDITY_MS;
-        persons.len() >= 2 && in_time && !self.rejected.contains(&plan) && !self.closed.contains(&plan)
+        let stopped = |set: &BTreeSet<PlanId>| set.contains(&plan);
+        persons.len() >= 2 && in_time && ![&self.rejected, &self.closed, &self.paused].into_iter().any(stopped)
+    }
+
+    /// The first plan of a chain of resumptions.
+    fn origin(&self, plan: PlanId) -> PlanId {
+        self.parents.get(&plan).map_or(plan, |parent| self.origin(*parent))
     }
 }
 
@@ -68,7 +84,7 @@ fn run(actions: &[Action]) -> Result<(), TestCaseError> {
         let plan_of = |index: usize| plans.get(index).copied();
         match *action {
             Action::Open { requester } => {
-                if plans.len() < 2 {
+                if plans.len() < PLANS_MAX {
                     let plan = world.masters_plan(&person(OFFICERS[requester]));
                     if let Ok(id) = world.open(&plan) {
                         oracle.requester.insert(id, requester);
@@ -110,8 +126,9 @@ fn run(actions: &[Action]) -> Result<(), TestCaseError> {
                 let Some(id) = plan_of(plan) else { continue };
                 if world.outcome(id).is_ok() {
                     prop_assert!(oracle.authorised(id, world.now_ms), "OUTCOME without authority");
-                    *oracle.outcomes.entry(id).or_default() += 1;
-                    prop_assert_eq!(oracle.outcomes[&id], 1, "two OUTCOMEs for one step");
+                    let step = oracle.origin(id);
+                    *oracle.outcomes.entry(step).or_default() += 1;
+                    prop_assert_eq!(oracle.outcomes[&step], 1, "two OUTCOMEs for one step");
                 }
             }
             Action::Close { plan, officer, closing } => {
@@ -120,8 +137,36 @@ fn run(actions: &[Action]) -> Result<(), TestCaseError> {
                     [Closing::Done, Closing::Rejected, Closing::Aborted, Closing::Expired][usize::from(closing)];
                 if world.close(Actor::Person(person(OFFICERS[officer])), id, closing).is_ok() {
                     prop_assert!(oracle.closed.insert(id), "closed twice");
-                    prop_assert!(closing != Closing::Done || oracle.outcomes.contains_key(&id), "done without effect");
+                    prop_assert!(
+                        closing != Closing::Done || oracle.outcomes.contains_key(&oracle.origin(id)),
+                        "done without effect"
+                    );
                     prop_assert!(closing != Closing::Rejected || oracle.rejected.contains(&id), "rejected by nobody");
+                }
+            }
+            Action::Pause { plan, reason } => {
+                let Some(id) = plan_of(plan) else { continue };
+                let reason = [PauseReason::Officer, PauseReason::Quorum][usize::from(reason)];
+                let actor =
+                    if reason == PauseReason::Officer { Actor::Person(person(OFFICERS[0])) } else { Actor::Own };
+                if world.pause(actor, id, reason).is_ok() {
+                    prop_assert!(!oracle.closed.contains(&id), "a closed ceremony was paused");
+                    prop_assert_eq!(reason, PauseReason::Officer, "a quorum that holds was called lost");
+                    oracle.paused.insert(id);
+                }
+            }
+            Action::Resume { plan, requester } => {
+                let Some(parent) = plan_of(plan).filter(|_| plans.len() < PLANS_MAX) else { continue };
+                let child = world.child_plan(parent, &person(OFFICERS[requester]));
+                if let Ok(id) = world.open(&child) {
+                    prop_assert!(
+                        oracle.paused.contains(&parent) && !oracle.closed.contains(&parent),
+                        "resumed what did not wait"
+                    );
+                    oracle.requester.insert(id, requester);
+                    oracle.opened_ms.insert(id, world.now_ms);
+                    oracle.parents.insert(id, parent);
+                    plans.push(id);
                 }
             }
             Action::Clock { ms } => world.now_ms = world.now_ms.saturating_add_signed(ms),

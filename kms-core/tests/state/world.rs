@@ -8,7 +8,8 @@ use kms_core::digest::Digest;
 use kms_core::document::TrustAnchor;
 use kms_core::encoding::{self, Document, Signed};
 use kms_core::event::{
-    Closed, Closing, Decided, EffectResult, Event, Founded, KeyRecord, LogEntry, Opened, StepIntent, StepOutcome,
+    Authorised, Closed, Closing, Decided, EffectResult, Event, Founded, KeyRecord, LogEntry, Opened, PauseReason,
+    Paused, StepIntent, StepOutcome,
 };
 use kms_core::id::{Actor, Nonce, ObjectId, Origin, PersonId, PlanId, ProfileId, RegionCode};
 use kms_core::plan::{
@@ -18,7 +19,7 @@ use kms_core::plan::{
 use kms_core::policy::Operation;
 use kms_core::secret::{Kcv, KcvMethod, Secret};
 use kms_core::sm2::SecretKey;
-use kms_core::state::{State, step_digest};
+use kms_core::state::{Phase, State, step_digest};
 use kms_core::violation::Violation;
 
 /// Life of every plan in these tests.
@@ -255,7 +256,36 @@ impl World {
         approval: Digest,
         decision: Decision,
     ) -> Result<(), Violation> {
+        self.append(Actor::Person(officer.clone()), Event::Decided(Decided { plan, approval, decision }))?;
+        // As a server does it: with the decision that makes the quorum.
+        let reached = self.state.ceremony(plan)?.phase == Phase::Open;
+        if let (true, Ok(proof)) = (reached, self.state.authority(plan, self.now_ms)) {
+            let persons: Vec<PersonId> = proof.persons().iter().cloned().collect();
+            self.append(Actor::Own, Event::Authorised(Authorised { plan, persons }))?;
+        }
+        Ok(())
+    }
+
+    /// An approval alone, without what follows from it.
+    pub(crate) fn decided_without_settling(&mut self, officer: &PersonId, plan: PlanId) -> Result<(), Violation> {
+        let decision = Decision::Approve;
+        let approval = self.sign_approval(officer, plan, decision);
         self.append(Actor::Person(officer.clone()), Event::Decided(Decided { plan, approval, decision }))
+    }
+
+    pub(crate) fn authorise(&mut self, plan: PlanId, persons: &[&str]) -> Result<(), Violation> {
+        let persons = persons.iter().map(|name| person(name)).collect();
+        self.append(Actor::Own, Event::Authorised(Authorised { plan, persons }))
+    }
+
+    pub(crate) fn pause(&mut self, actor: Actor, plan: PlanId, reason: PauseReason) -> Result<(), Violation> {
+        self.append(actor, Event::Paused(Paused { plan, reason }))
+    }
+
+    /// The plan that would resume `parent`.
+    pub(crate) fn child_plan(&mut self, parent: PlanId, requester: &PersonId) -> Plan {
+        let steps = self.state.ceremony(parent).unwrap().remaining_steps().to_vec();
+        Plan { parent: Some(parent), ..self.plan(Actor::Person(requester.clone()), steps) }
     }
 
     pub(crate) fn intent(&mut self, plan: PlanId) -> Result<(), Violation> {

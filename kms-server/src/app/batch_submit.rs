@@ -60,7 +60,7 @@ pub fn submit(instance: &Instance, caller: &Caller, bureau: &BureauId, body: &Ba
     drop(list);
     instance.journal.commit(|moment, connection| {
         let issue = issue(moment, request, signed.digest())?;
-        let plan = frame(moment, caller.actor(), nonce, serial, vec![Step::IssueBatch(issue)])?;
+        let plan = frame(moment, caller.actor(), nonce, serial, vec![Step::IssueBatch(issue)], None)?;
         let bytes = encoding::encode(&plan)?;
         let plan = PlanId::from_digest(Digest::of(&bytes));
         refuse_issued(connection, &prepared.index)?;

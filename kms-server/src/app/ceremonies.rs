@@ -5,15 +5,17 @@ use kms_api::problem::Code;
 use kms_core::digest::Digest;
 use kms_core::document::Component;
 use kms_core::encoding::{EncodingError, Signed};
-use kms_core::event::{Closed, Closing, Contributed, Decided, Event};
+use kms_core::event::{Authorised, Closed, Closing, Contributed, Decided, Event, PauseReason, Paused};
 use kms_core::id::{Actor, PlanId};
 use kms_core::plan::{Approval, Decision, Role};
+use kms_core::state::Phase;
+use kms_core::violation::Violation;
 
 use super::caller::Caller;
 use super::view;
 use crate::fault::Fault;
 use crate::instance::Instance;
-use crate::journal::Act;
+use crate::journal::{Act, Moment};
 
 /// All ceremonies, oldest first.
 pub fn list(instance: &Instance) -> Result<CeremonyList, Fault> {
@@ -48,7 +50,41 @@ pub fn decide(instance: &Instance, plan: PlanId, approval: &[u8]) -> Result<Cere
     // the fold checks the signature with the key of the officer it names.
     let act = Act::by(Actor::Person(officer), Some(Role::Security), events).with(approval);
     instance.journal.commit(|_, _| Ok((act, ())))?;
+    settle(instance)?;
     instance.engine.wake();
+    show(instance, plan)
+}
+
+/// Writes down what follows from the state by itself: a quorum that is reached, a running ceremony whose quorum is
+/// lost. Called after every decision and every second, so a crash in between costs nothing.
+pub fn settle(instance: &Instance) -> Result<(), Fault> {
+    let follows = |moment: &Moment<'_>| {
+        let state = moment.state;
+        state.ceremonies().values().find_map(|ceremony| {
+            let plan = ceremony.id;
+            match (ceremony.phase, state.authority(plan, moment.now_ms)) {
+                (Phase::Open, Ok(proof)) => {
+                    let persons = proof.persons().iter().cloned().collect();
+                    Some(Event::Authorised(Authorised { plan, persons }))
+                }
+                (Phase::Running, Err(Violation::QuorumNotReached { .. })) => {
+                    Some(Event::Paused(Paused { plan, reason: PauseReason::Quorum }))
+                }
+                _ => None,
+            }
+        })
+    };
+    let now_ms = view::now_ms(instance)?;
+    while follows(&Moment { state: &instance.journal.state(), now_ms }).is_some() {
+        instance.journal.commit(|moment, _| Ok((Act::own(follows(moment).into_iter().collect()), ())))?;
+    }
+    Ok(())
+}
+
+/// Stops a running ceremony where it is.
+pub fn pause(instance: &Instance, caller: &Caller, plan: PlanId) -> Result<CeremonyView, Fault> {
+    let act = caller.act(vec![Event::Paused(Paused { plan, reason: PauseReason::Officer })]);
+    instance.journal.commit(|_, _| Ok((act, ())))?;
     show(instance, plan)
 }
 

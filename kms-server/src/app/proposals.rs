@@ -34,12 +34,26 @@ pub fn propose(instance: &Instance, caller: &Caller, proposal: &Proposal) -> Res
     let serial = instance.token()?.serial;
     let nonce = Randoms::draw(instance, 1)?.nonce()?;
     let plan = instance.journal.commit(|moment, _| {
-        let plan = frame(moment, caller.actor(), nonce, serial, steps)?;
+        let plan = frame(moment, caller.actor(), nonce, serial, steps, None)?;
         let bytes = encoding::encode(&plan)?;
         let id = PlanId::from_digest(Digest::of(&bytes));
         let act = caller.act(vec![Event::Opened(Opened { plan: id })]).with(bytes);
         let act = document.into_iter().fold(act, |act, document| act.with(document));
         Ok((act, id))
+    })?;
+    super::ceremonies::show(instance, plan)
+}
+
+/// Opens a plan for what is left of a paused ceremony, under a quorum of its own.
+pub fn resume(instance: &Instance, caller: &Caller, parent: PlanId) -> Result<CeremonyView, Fault> {
+    let serial = instance.token()?.serial;
+    let nonce = Randoms::draw(instance, 1)?.nonce()?;
+    let plan = instance.journal.commit(|moment, _| {
+        let steps = moment.state.ceremony(parent)?.remaining_steps().to_vec();
+        let plan = frame(moment, caller.actor(), nonce, serial, steps, Some(parent))?;
+        let bytes = encoding::encode(&plan)?;
+        let id = PlanId::from_digest(Digest::of(&bytes));
+        Ok((caller.act(vec![Event::Opened(Opened { plan: id })]).with(bytes), id))
     })?;
     super::ceremonies::show(instance, plan)
 }
@@ -51,6 +65,7 @@ pub fn frame(
     nonce: Nonce,
     hsm_serial: String,
     steps: Vec<Step>,
+    parent: Option<PlanId>,
 ) -> Result<Plan, Fault> {
     let identity = moment.state.identity().ok_or(Violation::NotFounded)?;
     let mut plan = Plan {
@@ -69,7 +84,7 @@ pub fn frame(
         hsm_serial,
         steps,
         script: None,
-        parent: None,
+        parent,
     };
     let operation = plan.operation().map_err(|_| Violation::UnknownShape)?;
     let rule = identity.rule(operation)?;

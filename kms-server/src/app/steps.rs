@@ -22,6 +22,8 @@ use crate::journal::Act;
 /// Runs every step that can run now; answers how far it came.
 pub fn advance(instance: &Instance, plan: PlanId, actor: &Actor, role: Option<Role>) -> Result<CeremonyView, Fault> {
     let _alone = instance.runner.lock().unwrap_or_else(PoisonError::into_inner);
+    // Only after a crash between a decision and what follows from it.
+    super::ceremonies::settle(instance)?;
     loop {
         let state = instance.journal.state();
         let ceremony = state.ceremony(plan)?;
@@ -40,7 +42,7 @@ pub fn advance(instance: &Instance, plan: PlanId, actor: &Actor, role: Option<Ro
             return Err(Fault::new(Code::NothingToRun, "the batch engine makes the keys of a batch by itself"));
         }
         // Refuses before anything is written when quorum, time or span do not hold.
-        let _proof = state.authority(plan, super::view::now_ms(instance)?)?;
+        let _proof = state.authority_to_act(plan, super::view::now_ms(instance)?)?;
         if ceremony.steps.get(number as usize) == Some(&StepState::Ready) {
             intend(instance, plan, number, step, actor, role)?;
         }

@@ -36,13 +36,12 @@ pub fn full(instance: &Instance, ceremony: &Ceremony, state: &State) -> Result<C
 
 /// One ceremony without check values.
 pub fn brief(ceremony: &Ceremony, state: &State, now_ms: u64) -> CeremonyView {
-    let operation = ceremony.plan.operation().map_or("unknown", |operation| operation.name());
     let missing = ceremony.components_missing();
     let custodians: BTreeMap<String, bool> =
         custodians(ceremony).into_iter().map(|person| (person.to_string(), !missing.contains(person))).collect();
     CeremonyView {
         plan_id: Text(ceremony.id.digest()),
-        operation: operation.to_owned(),
+        operation: ceremony.operation.name().to_owned(),
         phase: phase(ceremony, state, now_ms),
         waiting_for: waiting_for(ceremony, state, now_ms),
         requester: ceremony.plan.requester.to_text(),
@@ -51,6 +50,9 @@ pub fn brief(ceremony: &Ceremony, state: &State, now_ms: u64) -> CeremonyView {
         decisions: decisions(ceremony),
         custodians,
         steps: ceremony.plan.steps.iter().zip(&ceremony.steps).map(|(step, state)| step_view(step, state)).collect(),
+        paused: ceremony.paused.map(|reason| reason.name().to_owned()),
+        resumes: ceremony.plan.parent.map(|parent| Text(parent.digest())),
+        resumed_by: ceremony.resumed_by.map(|child| Text(child.digest())),
         batch: ceremony.plan.batch().map(|issue| Text(issue.batch)),
         documents: documents(ceremony),
     }
@@ -68,11 +70,13 @@ pub fn key_view(record: &KeyRecord) -> KeyView {
 
 fn phase(ceremony: &Ceremony, state: &State, now_ms: u64) -> CeremonyPhase {
     match ceremony.phase {
-        Phase::Open => match state.authority(ceremony.id, now_ms) {
+        Phase::Draft | Phase::Open => match state.authority(ceremony.id, now_ms) {
             Ok(_proof) => CeremonyPhase::Authorised,
             Err(Violation::PlanExpired { .. } | Violation::LogSpanExceeded { .. }) => CeremonyPhase::Expired,
             Err(_) => CeremonyPhase::Open,
         },
+        Phase::Authorised => CeremonyPhase::Authorised,
+        Phase::Paused => CeremonyPhase::Paused,
         Phase::Running => CeremonyPhase::Running,
         Phase::Done => CeremonyPhase::Done,
         Phase::Rejected => CeremonyPhase::Rejected,
@@ -84,6 +88,9 @@ fn phase(ceremony: &Ceremony, state: &State, now_ms: u64) -> CeremonyPhase {
 fn waiting_for(ceremony: &Ceremony, state: &State, now_ms: u64) -> WaitingFor {
     if ceremony.phase.is_terminal() {
         return WaitingFor::None;
+    }
+    if ceremony.phase == Phase::Paused {
+        return WaitingFor::Resumption;
     }
     match state.authority(ceremony.id, now_ms) {
         Ok(_proof) => {}

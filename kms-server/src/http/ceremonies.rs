@@ -22,7 +22,10 @@ type Body<A> = SignedBody<A, BODY_BYTES_MAX>;
 type Server = State<Arc<Instance>>;
 
 pub(super) fn routes() -> Vec<Route> {
-    routes![propose, list, show, plan, decide, contribute, advance, abort, document, offered, receipt, pull, confirm]
+    routes![
+        propose, list, show, plan, decide, contribute, advance, abort, pause, resume, document, offered, receipt, pull,
+        confirm
+    ]
 }
 
 #[post("/v1/ceremonies", data = "<body>")]
@@ -95,6 +98,26 @@ async fn abort(plan: &str, body: Body<Officer>, instance: &Server) -> Answer {
     let about = about_plan("POST /v1/ceremonies/{plan}/abort", &plan);
     run(instance, officer.caller(), about, move |instance, caller| {
         Answer::json(&ceremonies::abort(instance, caller, plan_id(&plan)?)?)
+    })
+    .await
+}
+
+#[post("/v1/ceremonies/<plan>/pause", data = "<body>")]
+async fn pause(plan: &str, body: Body<Officer>, instance: &Server) -> Answer {
+    let (plan, (officer, _)) = (plan.to_owned(), body.into_parts());
+    let about = about_plan("POST /v1/ceremonies/{plan}/pause", &plan);
+    run(instance, officer.caller(), about, move |instance, caller| {
+        Answer::json(&ceremonies::pause(instance, caller, plan_id(&plan)?)?)
+    })
+    .await
+}
+
+#[post("/v1/ceremonies/<plan>/resume", data = "<body>")]
+async fn resume(plan: &str, body: Body<Officer>, instance: &Server) -> Answer {
+    let (plan, (officer, _)) = (plan.to_owned(), body.into_parts());
+    let about = about_plan("POST /v1/ceremonies/{plan}/resume", &plan);
+    run(instance, officer.caller(), about, move |instance, caller| {
+        Answer::json(&proposals::resume(instance, caller, plan_id(&plan)?)?)
     })
     .await
 }

@@ -36,6 +36,8 @@ pub(super) fn project(
         Event::Founded(_)
         | Event::Started(_)
         | Event::Opened(_)
+        | Event::Authorised(_)
+        | Event::Paused(_)
         | Event::Decided(_)
         | Event::Contributed(_)
         | Event::StepIntent(_)

@@ -11,9 +11,9 @@ use kms_core::document::{
 };
 use kms_core::encoding::{self, Document, Signed};
 use kms_core::event::{
-    BatchAcknowledged, BatchCancelled, BatchReleased, BatchRequested, ChunkIntent, ChunkOutcome, Closed, Closing,
-    Contributed, Decided, EffectResult, Event, Founded, HandOverConfirmed, KeyRecord, LogEntry, Opened, Refused,
-    Started, StepIntent, StepOutcome,
+    Authorised, BatchAcknowledged, BatchCancelled, BatchReleased, BatchRequested, ChunkIntent, ChunkOutcome, Closed,
+    Closing, Contributed, Decided, EffectResult, Event, Founded, HandOverConfirmed, KeyRecord, LogEntry, Opened,
+    PauseReason, Paused, Refused, Started, StepIntent, StepOutcome,
 };
 use kms_core::id::{Actor, BatchId, BureauId, Nonce, ObjectId, Origin, PersonId, PlanId, ProfileId, RegionCode};
 use kms_core::log::checkpoint::Checkpoint;
@@ -260,6 +260,12 @@ fn events(key: &SecretKey) -> Vec<Event> {
         [Closing::Done, Closing::Rejected, Closing::Aborted, Closing::Expired]
             .map(|closing| Event::Closed(Closed { plan, closing })),
     );
+    events.extend(
+        [PauseReason::Quorum, PauseReason::Clock, PauseReason::Hsm, PauseReason::Officer]
+            .map(|reason| Event::Paused(Paused { plan, reason })),
+    );
+    let persons = ["li-na", "zhang-wei"].map(|id| PersonId::new(id).unwrap());
+    events.push(Event::Authorised(Authorised { plan, persons: persons.to_vec() }));
     events.extend([None, Some(octets(&[1; 32]))].map(|subject| {
         let (operation, code) = ("POST /v1/batches".to_owned(), "batch-known".to_owned());
         Event::Refused(Refused { operation, code, count: 1, subject })

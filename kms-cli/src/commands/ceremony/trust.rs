@@ -83,7 +83,7 @@ impl Trust {
             )
         };
         let ceremony = state.ceremony(id).map_err(|violation| refuse(&violation))?;
-        let proof = state.authority(id, now_ms()).map_err(|violation| refuse(&violation))?;
+        let proof = state.authority_to_act(id, now_ms()).map_err(|violation| refuse(&violation))?;
         let persons: Vec<&str> = proof.persons().iter().map(|person| person.as_str()).collect();
         console::say(&format!("Approved by {}.", persons.join(", ")));
         let (number, step) = ceremony.next_step().ok_or_else(|| refuse(&"every step is done"))?;
