@@ -78,8 +78,10 @@ impl Command {
 
 fn main() -> ExitCode {
     // Officers' keys and passwords pass through this process.
-    for kept in kms_hsm::drop_privileges() {
-        console::note(&format!("warning: memory of this process is less protected than it should be: {kept}"));
+    for dropped in kms_hsm::drop_privileges() {
+        if let Err(reason) = dropped.done {
+            console::note(&format!("warning: memory of this process is less protected than it should be: {reason}"));
+        }
     }
     match Kms::parse().command.run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use kms_hsm::SandboxMode;
 use serde::Deserialize;
 
 use crate::failure::{Exit, Failure, Outcome};
@@ -40,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) token: Option<String>,
     /// Sessions that rewrap a chunk at once.
     pub(crate) lanes: Option<u16>,
+    /// How much the worker insists on its restrictions.
+    pub(crate) sandbox: Option<SandboxMode>,
     /// File with the user PIN.
     pub(crate) pin_file: Option<PathBuf>,
     /// Private key of a bureau's encryption certificate.

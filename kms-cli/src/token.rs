@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kms_core::ports::{FaultClass, HsmError, HsmResult, PinState, TokenStatus};
+use kms_core::ports::{FaultClass, Hold, HsmError, HsmResult, PinState, Restriction, TokenStatus};
 use kms_hsm::config::LANES_MAX;
-use kms_hsm::{HsmConfig, Lanes, PinSource};
+use kms_hsm::{HsmConfig, Lanes, PinSource, SandboxMode};
 
 use crate::console;
 use crate::failure::{Exit, Failure, Outcome};
@@ -37,6 +37,14 @@ pub(crate) struct WorkerOptions {
     /// The program kms-hsm-worker; beside kms when left out
     #[arg(long, value_name = "FILE")]
     pub(crate) worker: Option<PathBuf>,
+    /// How much the worker insists on its restrictions: strict, best-effort, off
+    #[arg(long, value_name = "MODE", value_parser = sandbox_mode)]
+    pub(crate) sandbox: Option<SandboxMode>,
+}
+
+fn sandbox_mode(text: &str) -> Result<SandboxMode, String> {
+    let named = SandboxMode::ALL.into_iter().find(|mode| mode.name() == text);
+    named.ok_or_else(|| format!("one of {}", SandboxMode::ALL.map(SandboxMode::name).join(", ")))
 }
 
 /// A token that is named completely.
@@ -48,6 +56,7 @@ pub(crate) struct NamedToken {
     map: PathBuf,
     worker: Option<PathBuf>,
     lanes: Lanes,
+    sandbox: SandboxMode,
 }
 
 impl TokenOptions {
@@ -59,6 +68,7 @@ impl TokenOptions {
             map: wanted(self.map.clone(), settings.map.clone(), "map")?,
             worker: self.worker.worker.clone(),
             lanes: self.lanes.or(settings.lanes).map_or(Ok(Lanes::ONE), lanes)?,
+            sandbox: self.worker.sandbox.or(settings.sandbox).unwrap_or_default(),
         })
     }
 }
@@ -69,6 +79,7 @@ impl NamedToken {
         let mut config = HsmConfig::new(self.module.clone(), self.map.clone(), &self.label, pin);
         config.worker = self.worker.clone();
         config.lanes = self.lanes;
+        config.sandbox = self.sandbox;
         config
     }
 }
@@ -96,6 +107,36 @@ pub(crate) fn show(status: &TokenStatus) {
     console::field("model", format!("{} {}", status.manufacturer, status.model));
     console::field("vendor map", &status.map);
     console::field("user PIN", pin_state(status.user_pin));
+    for Restriction { measure, hold, note } in &status.restrictions {
+        let hold = match hold {
+            Hold::InForce => "given up by the worker",
+            Hold::Waived => "WAIVED by the configuration",
+            Hold::Lacking => "LACKING: this system cannot",
+        };
+        let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
+        console::field(measure, format!("{hold}{note}"));
+    }
+}
+
+/// What a token says of itself, for programs.
+pub(crate) fn json(status: &TokenStatus) -> Outcome<()> {
+    let restriction = |restriction: &Restriction| {
+        let Restriction { measure, hold, note } = restriction;
+        serde_json::json!({ "measure": measure, "hold": hold.name(), "note": note })
+    };
+    console::json(&serde_json::json!({
+        "token": status.label,
+        "serial": status.serial,
+        "model": format!("{} {}", status.manufacturer, status.model),
+        "map": status.map,
+        "user_pin": match status.user_pin {
+            PinState::Good => "good",
+            PinState::CountLow => "count-low",
+            PinState::FinalTry => "final-try",
+            PinState::Locked => "locked",
+        },
+        "sandbox": status.restrictions.iter().map(restriction).collect::<Vec<_>>(),
+    }))
 }
 
 /// A PIN state in words.

@@ -77,6 +77,8 @@ pub struct TokenStatus {
     pub user_pin: PinState,
     /// Sessions at work on one chunk.
     pub lanes: LaneStatus,
+    /// What the process that drives the token has given up, and what it could not.
+    pub restrictions: Vec<Restriction>,
 }
 
 /// How many calls at a time an adapter makes for one chunk.
@@ -91,6 +93,40 @@ pub struct LaneStatus {
 impl LaneStatus {
     /// One call after the other.
     pub const ONE: Self = Self { wanted: 1, given: None };
+}
+
+/// One thing that the process driving the HSM gives up before it is given a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restriction {
+    /// What is given up: `files`, `network`, `system-calls`, …
+    pub measure: String,
+    /// Whether it is.
+    pub hold: Hold,
+    /// How, or why not; may be empty.
+    pub note: String,
+}
+
+/// Whether a restriction holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Yes, until the process ends.
+    InForce,
+    /// No: the configuration wants it so.
+    Waived,
+    /// No: this system could not.
+    Lacking,
+}
+
+impl Hold {
+    /// The word for it in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InForce => "in-force",
+            Self::Waived => "waived",
+            Self::Lacking => "lacking",
+        }
+    }
 }
 
 /// CKA_IDs of the keys every instance owns (one purpose each), chosen before they are made.

@@ -19,7 +19,7 @@ use kms_core::id::ObjectId;
 use kms_core::ports::{ChunkOrder, Custody, Hsm as _, MasterSpec, SecurityOfficerToken as _};
 use kms_core::secret::Pin;
 use kms_hsm::setup::{self, SetupConfig};
-use kms_hsm::{HsmClient, HsmConfig, PinSource, SoClient};
+use kms_hsm::{HsmClient, HsmConfig, PinSource, SandboxMode, SoClient};
 
 const CARDS: usize = 1000;
 const MASTERS: u8 = 57;
@@ -53,6 +53,7 @@ fn main() {
         worker: Some(worker.clone()),
         environment: environment.clone(),
         deadline: Duration::from_secs(30),
+        sandbox: SandboxMode::default(),
     };
     setup::init_token(&set_up, "bench", &pin(SO_PIN), &pin(PIN)).unwrap();
     let map = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/hsm/hsm-sim.toml");

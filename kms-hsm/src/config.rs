@@ -12,6 +12,7 @@ use kms_core::ports::{FaultClass, HsmError, HsmResult};
 use kms_core::secret::{PIN_BYTES_MAX, Pin};
 
 use crate::fault::fault;
+use crate::sandbox::SandboxMode;
 
 /// How long a call to the worker may take, where nothing else is configured.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -64,6 +65,8 @@ pub struct HsmConfig {
     pub deadline: Duration,
     /// Sessions used at once for a chunk.
     pub lanes: Lanes,
+    /// How much the worker insists on its restrictions.
+    pub sandbox: SandboxMode,
 }
 
 impl HsmConfig {
@@ -80,6 +83,7 @@ impl HsmConfig {
             environment: Vec::new(),
             deadline: DEADLINE,
             lanes: Lanes::ONE,
+            sandbox: SandboxMode::default(),
         }
     }
 }

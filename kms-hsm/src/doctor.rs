@@ -7,7 +7,7 @@
 mod answers;
 mod run;
 
-use kms_core::ports::{HsmResult, PinState, TokenStatus};
+use kms_core::ports::{Hold, HsmResult, PinState, Restriction, TokenStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::client::process::{Launch, Worker};
@@ -88,11 +88,13 @@ pub fn examine(config: &HsmConfig) -> HsmResult<Report> {
         label: &config.token_label,
         serial: config.token_serial.as_deref(),
         lanes: Lanes::ONE,
+        sandbox: config.sandbox,
     };
     let (mut worker, greeting) = Worker::start(&launch, &[&pin], config.deadline)?;
     let Response::Status(status) = greeting else { return Err(garbled("not a status")) };
     let status: TokenStatus = status.into();
     let mut checks = vec![pin_check(&status)];
+    checks.extend(status.restrictions.iter().map(restriction));
     checks.extend(declared_missing(&map));
     match worker.call(&Request::Examine, None, config.deadline.saturating_mul(DEADLINES))? {
         Response::Checks(made) => checks.extend(made),
@@ -119,6 +121,22 @@ fn pin_check(status: &TokenStatus) -> Check {
         PinState::Locked => (State::Failed, "locked", "the security officer sets a new user PIN"),
     };
     Check::new("user PIN", state, found, remedy)
+}
+
+fn restriction(restriction: &Restriction) -> Check {
+    let (state, remedy) = match restriction.hold {
+        Hold::InForce => (State::Good, ""),
+        Hold::Waived => (State::Warning, "kms-server/README.md says what is not held back without it"),
+        Hold::Lacking => (
+            State::Warning,
+            "use a newer kernel or give the container the call; sandbox = \"strict\" refuses to work so",
+        ),
+    };
+    let found = match restriction.note.as_str() {
+        "" => restriction.hold.name().to_owned(),
+        note => format!("{}: {note}", restriction.hold.name()),
+    };
+    Check::new(format!("worker gives up {}", restriction.measure), state, found, remedy)
 }
 
 fn declared_missing(map: &VendorMap) -> Vec<Check> {

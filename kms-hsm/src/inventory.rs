@@ -121,6 +121,7 @@ pub fn compare(config: &HsmConfig, expected: &[Expected]) -> HsmResult<Vec<Item>
         label: &config.token_label,
         serial: config.token_serial.as_deref(),
         lanes: Lanes::ONE,
+        sandbox: config.sandbox,
     };
     let (mut worker, _) = Worker::start(&launch, &[&pin], config.deadline)?;
     let wanted = expected.iter().map(|key| Wanted {

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `client`, [`config`], [`setup`] | this side of the pipe: deadlines, restarts, the ladder of retries |
 //! | `wire` | what the two sides say |
-//! | [`worker`], `lockdown` | that side: one library, one role, one pipe |
+//! | [`worker`], `lockdown`, [`sandbox`] | that side: one library, one role, one pipe; what it gives up first |
 //! | `module`, `session` | one library, one token, its session; find by CKA_ID |
 //! | `lanes` | several sessions of the login at work on one order |
 //! | `template`, [`vendor`] | what each key may do; what each make calls it |
@@ -38,6 +38,7 @@ mod module;
 mod officer;
 pub mod probe;
 mod raw;
+pub mod sandbox;
 mod seal;
 mod session;
 pub mod setup;
@@ -49,6 +50,7 @@ pub mod worker;
 
 pub use client::{BureauClient, HsmClient, SoClient};
 pub use config::{HsmConfig, Lanes, PinSource};
-pub use lockdown::drop_privileges;
+pub use lockdown::{Dropped, drop_privileges};
+pub use sandbox::{SANDBOX_INCOMPLETE, SandboxMode};
 pub use vendor::{MapError, VendorMap};
 pub use wire::{CHUNK_KEYS_MAX, FRAME_BYTES_MAX};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::slot::{Slot, TokenInfo};
-use kms_core::ports::{FaultClass, HsmResult, LaneStatus, PinState, TokenStatus};
+use kms_core::ports::{FaultClass, HsmResult, LaneStatus, PinState, Restriction, TokenStatus};
 
 use crate::fault::{broken, fault, from_cryptoki, refused};
 use crate::raw::Functions;
@@ -70,16 +70,22 @@ impl Module {
 }
 
 /// The token's words in ours.
-pub(crate) fn status(info: &TokenInfo, map: &str) -> TokenStatus {
+pub(crate) fn status(info: &TokenInfo, map: &str, restrictions: &[Restriction]) -> TokenStatus {
     TokenStatus {
         label: info.label().to_owned(),
         manufacturer: info.manufacturer_id().to_owned(),
         model: info.model().to_owned(),
         serial: info.serial_number().to_owned(),
         map: map.to_owned(),
-        user_pin: pin_state(info.user_pin_locked(), info.user_pin_final_try(), info.user_pin_count_low()),
         lanes: LaneStatus::ONE,
+        user_pin: user_pin_state(info),
+        restrictions: restrictions.to_vec(),
     }
+}
+
+/// Flags of the user's PIN.
+pub(crate) fn user_pin_state(info: &TokenInfo) -> PinState {
+    pin_state(info.user_pin_locked(), info.user_pin_final_try(), info.user_pin_count_low())
 }
 
 /// Flags of the security officer's PIN.

@@ -124,6 +124,7 @@ pub(crate) fn probe(config: &HsmConfig, so_pin: Option<&Pin>) -> HsmResult<Repor
         label: &config.token_label,
         serial: config.token_serial.as_deref(),
         lanes: Lanes::ONE,
+        sandbox: config.sandbox,
     };
     let (mut worker, greeting) = Worker::start(&launch, &[&pin], config.deadline)?;
     let Response::Status(status) = greeting else { return Err(garbled("not a status")) };

@@ -18,13 +18,14 @@ use cryptoki_sys::{
     CKA_LABEL,
 };
 use kms_core::id::ObjectId;
-use kms_core::ports::{FaultClass, HsmError, HsmResult, LaneStatus, PinState, TokenStatus};
+use kms_core::ports::{FaultClass, HsmError, HsmResult, LaneStatus, PinState, Restriction, TokenStatus};
 use kms_core::secret::{Kcv, Pin};
 use kms_core::sm2::PublicKey;
 
 use crate::config::Lanes;
 use crate::fault::{about, fault, from_cryptoki, refused};
 use crate::lanes::Lane;
+use crate::lockdown;
 use crate::module::{self, Module};
 use crate::raw::{Encoded, Functions, Mechanism, Parameter};
 use crate::template::{Role, Template, check};
@@ -43,6 +44,8 @@ pub(crate) struct Token {
     name: (String, Option<String>),
     role: WorkerRole,
     pin: Option<Pin>,
+    /// What this process has given up.
+    restrictions: Vec<Restriction>,
     /// A login that failed is not tried again in this process.
     failed_login: Option<HsmError>,
     slot: Slot,
@@ -67,6 +70,7 @@ impl Token {
         role: WorkerRole,
         pin: Option<Pin>,
         lanes: Lanes,
+        restrictions: Vec<Restriction>,
     ) -> HsmResult<Self> {
         let slot = module.find_token(&name.0, name.1.as_deref())?;
         Ok(Self {
@@ -75,6 +79,7 @@ impl Token {
             name,
             role,
             pin,
+            restrictions,
             failed_login: None,
             slot,
             session: None,
@@ -105,7 +110,8 @@ impl Token {
     /// Identity and PIN state, without login.
     pub(crate) fn status(&self) -> HsmResult<TokenStatus> {
         let lanes = LaneStatus { wanted: self.lanes.count(), given: self.lanes_given };
-        Ok(TokenStatus { lanes, ..module::status(&self.module.token_info(self.slot)?, self.map.name()) })
+        let info = self.module.token_info(self.slot)?;
+        Ok(TokenStatus { lanes, ..module::status(&info, self.map.name(), &self.restrictions) })
     }
 
     /// Sessions that one order may use at once.
@@ -186,8 +192,7 @@ impl Token {
         };
         let info = self.module.token_info(self.slot)?;
         let officer = self.role == WorkerRole::SecurityOfficer;
-        let state =
-            if officer { module::officer_pin_state(&info) } else { module::status(&info, self.map.name()).user_pin };
+        let state = if officer { module::officer_pin_state(&info) } else { module::user_pin_state(&info) };
         match state {
             PinState::Locked => {
                 return Err(pin_fault("CKR_PIN_LOCKED", "the token's flags say so; no attempt was made"));
@@ -203,7 +208,7 @@ impl Token {
         }
         let session = self.module.context().open_rw_session(self.slot).map_err(from_cryptoki)?;
         let user = if officer { UserType::So } else { UserType::User };
-        let pin = RawAuthPin::new(Box::new(pin.expose().to_vec()));
+        let pin = locked_copy(pin);
         match session.login_with_raw(user, &pin).map_err(from_cryptoki) {
             Err(error) if error.code != "CKR_USER_ALREADY_LOGGED_IN" => Err(error),
             _ => Ok(session),
@@ -227,7 +232,7 @@ impl Token {
         let Some(pin) = &self.pin else {
             return Err(fault(FaultClass::Pin, "C_Login", "NO_PIN", "this worker was started without a PIN"));
         };
-        let pin = RawAuthPin::new(Box::new(pin.expose().to_vec()));
+        let pin = locked_copy(pin);
         match &self.session {
             Some(session) => session.login_with_raw(UserType::User, &pin).map_err(from_cryptoki),
             None => self.session().map(|_| ()),
@@ -376,4 +381,13 @@ fn at_most_one(found: &[CK_OBJECT_HANDLE], which: impl Fn() -> String) -> HsmRes
             Err(refused("C_FindObjects", "OBJECT_COUNT", detail))
         }
     }
+}
+
+/// The PIN as cryptoki takes it, in memory that is neither swapped nor dumped where the system lets us;
+/// the worker's report says whether it does.
+fn locked_copy(pin: &Pin) -> RawAuthPin {
+    let mut copy = Vec::with_capacity(pin.expose().len());
+    let _ = lockdown::keep_in_memory(&copy);
+    copy.extend_from_slice(pin.expose());
+    RawAuthPin::new(Box::new(copy))
 }

@@ -15,6 +15,7 @@ use crate::client::process::{Launch, Worker};
 use crate::config::Lanes;
 use crate::fault::{from_cryptoki, refused};
 use crate::module::{self, Module};
+use crate::sandbox::SandboxMode;
 use crate::wire::{Request, Response, WorkerRole, garbled};
 
 /// Longest label PKCS#11 has room for, in bytes.
@@ -34,6 +35,8 @@ pub struct SetupConfig {
     pub environment: Vec<(String, String)>,
     /// How long initialising may take.
     pub deadline: Duration,
+    /// How much the worker insists on its restrictions.
+    pub sandbox: SandboxMode,
 }
 
 /// Initialises the first free slot of the module as a token of that label and sets both PINs.
@@ -68,6 +71,7 @@ fn init(
         label,
         serial: None,
         lanes: Lanes::ONE,
+        sandbox: config.sandbox,
     };
     let (mut worker, _) = Worker::start(&launch, &[so_pin, user_pin], config.deadline)?;
     match worker.call(&Request::InitToken { label: label.to_owned(), software_only }, None, config.deadline)? {
@@ -113,7 +117,7 @@ pub(crate) fn initialise(
     session.login_with_raw(UserType::So, &so_pin).map_err(from_cryptoki)?;
     session.init_pin(&text(user_pin)?).map_err(from_cryptoki)?;
     session.logout().map_err(from_cryptoki)?;
-    Ok(module::status(&module.token_info(slot)?, "none"))
+    Ok(module::status(&module.token_info(slot)?, "none", &[]))
 }
 
 /// The PIN as cryptoki takes it here: text in memory that is wiped.

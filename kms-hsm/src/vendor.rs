@@ -21,6 +21,7 @@ use serde::Deserialize;
 pub use error::{MapError, MapFault};
 pub use operation::{Operation, Suite};
 
+use crate::sandbox::Needs;
 use file::{Entry, MapFile};
 
 /// Longest vendor map accepted, in bytes.
@@ -181,6 +182,7 @@ pub struct VendorMap {
     point: PointEncoding,
     signer_id: SignerId,
     attributes: BTreeSet<OptionalAttribute>,
+    needs: Needs,
 }
 
 impl VendorMap {
@@ -259,6 +261,7 @@ impl VendorMap {
             point: file.encodings.point,
             signer_id: file.encodings.signer_id,
             attributes: file.attributes.supported.into_iter().collect(),
+            needs: file.sandbox,
         })
     }
 
@@ -284,6 +287,12 @@ impl VendorMap {
     #[must_use]
     pub fn mechanism(&self, operation: Operation) -> Option<CK_MECHANISM_TYPE> {
         self.mechanisms.get(&operation).copied()
+    }
+
+    /// What the make's library needs of the system besides its token.
+    #[must_use]
+    pub const fn needs(&self) -> &Needs {
+        &self.needs
     }
 
     /// Form of signatures.

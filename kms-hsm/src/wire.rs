@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::fault::fault;
+use crate::sandbox::SandboxMode;
 
-pub(crate) use status::Status;
+pub(crate) use status::{Status, WireRestriction};
 
 /// Largest frame, in bytes: a chunk of [`CHUNK_KEYS_MAX`] keys with check values fits twice.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -53,7 +54,8 @@ pub(crate) enum WorkerRole {
     Setup,
 }
 
-/// First frame to a worker. As many frames with bare secrets follow as `secrets` says.
+/// First frame to a worker. It answers [`Response::Restricted`]; only then as many frames with bare
+/// secrets follow as `secrets` says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Hello {
     pub(crate) version: String,
@@ -65,6 +67,7 @@ pub(crate) struct Hello {
     pub(crate) serial: Option<String>,
     /// Sessions that one order may use at once.
     pub(crate) lanes: u16,
+    pub(crate) sandbox: SandboxMode,
     /// 0: no login. 1: the PIN. 2 (setup): SO PIN, user PIN.
     pub(crate) secrets: u8,
 }
@@ -244,6 +247,8 @@ pub(crate) enum Response {
         public_key: Option<Vec<u8>>,
         kcv: Option<WireKcv>,
     },
+    /// What the worker has given up, before it was given a secret or loaded a library.
+    Restricted(Vec<WireRestriction>),
     Sealed(Vec<Sealed>),
     Status(Status),
 }
@@ -308,6 +313,14 @@ pub(crate) fn write_frame(to: &mut impl Write, content: &[u8]) -> io::Result<()>
 /// Reads one frame; `None` at the orderly end. The memory is wiped on drop, for it may be a secret;
 /// it grows only in place, so no copy is left behind.
 pub(crate) fn read_frame(from: &mut impl Read) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    read_frame_into(from, |_| {})
+}
+
+/// The same; `prepare` sees the empty memory before anything is read into it.
+pub(crate) fn read_frame_into(
+    from: &mut impl Read,
+    prepare: impl FnOnce(&Vec<u8>),
+) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let mut length = [0; 4];
     match from.read(&mut length[..1])? {
         0 => return Ok(None),
@@ -319,6 +332,7 @@ pub(crate) fn read_frame(from: &mut impl Read) -> io::Result<Option<Zeroizing<Ve
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     let mut content = Zeroizing::new(Vec::with_capacity(length));
+    prepare(&content);
     while content.len() < length {
         let start = content.len();
         content.resize(length.min(start + READ_BYTES), 0);

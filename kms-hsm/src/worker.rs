@@ -4,31 +4,30 @@
 //! pipe in frames of their own, never by argument or environment; when the other end is gone the
 //! process ends at once, even in the middle of a call that hangs.
 
+mod start;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc;
 
 use kms_core::id::ObjectId;
 use kms_core::ports::{
-    Custody, FaultClass, HsmError, HsmResult, InstanceKeyIds, MasterSpec, SealedComponent, SealedMaster, TrustedObject,
-    TrustedRole,
+    Custody, HsmResult, InstanceKeyIds, MasterSpec, SealedComponent, SealedMaster, TrustedObject, TrustedRole,
 };
 use kms_core::secret::{Pin, Secret};
 use kms_core::sm2::PublicKey;
 use zeroize::Zeroizing;
 
 use crate::bureau::RewrapWork;
-use crate::config::{LANES_MAX, Lanes};
-use crate::fault::{fault, refused};
+use crate::fault::refused;
 use crate::issue::{Chunk, ChunkWork};
-use crate::lockdown;
-use crate::module::Module;
+use crate::lockdown::{self, Dropped};
 use crate::session::Token;
-use crate::vendor::{Suite, VendorMap};
 use crate::wire::{self, Hello, Id, Master, Request, Response, Sealed, Status, WireKcv, WorkerRole};
+use start::{Started, lock_secret, pin_fault, restrict, start};
+
 use crate::{bureau, doctor, instance, inventory, masters, officer, probe, seal, setup, storage};
 
 /// Most secrets in a greeting.
@@ -41,10 +40,9 @@ type Frame = Zeroizing<Vec<u8>>;
 #[doc(hidden)]
 #[must_use]
 pub fn run() -> ExitCode {
-    for failure in lockdown::drop_privileges() {
-        eprintln!("kms-hsm-worker: could not drop: {failure}");
-    }
-    match serve() {
+    let mut dropped = lockdown::drop_privileges();
+    dropped.push(lockdown::close_inherited());
+    match serve(dropped) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("kms-hsm-worker: {error}");
@@ -53,14 +51,20 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn serve() -> io::Result<()> {
+fn serve(dropped: Vec<Dropped>) -> io::Result<()> {
     let mut to = lockdown::take_stdout()?;
     // Not std's stdin: it buffers, and a PIN would stay in the buffer.
     let mut from = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let Some(hello) = wire::read_frame(&mut from)? else { return Ok(()) };
+    let hello: Hello = wire::decode(&hello)?;
+    let (map, restrictions) = match restrict(&hello, dropped) {
+        Ok(restricted) => restricted,
+        Err(error) => return answer(&mut to, Err(error)),
+    };
     let (sender, frames) = mpsc::channel();
     std::thread::spawn(move || {
         loop {
-            let sent = match wire::read_frame(&mut from) {
+            let sent = match wire::read_frame_into(&mut from, lock_secret) {
                 Ok(Some(frame)) => sender.send(frame).is_ok(),
                 _ => false,
             };
@@ -70,13 +74,13 @@ fn serve() -> io::Result<()> {
             }
         }
     });
-    let hello: Hello = wire::decode(&next(&frames)?)?;
+    answer(&mut to, Ok(Response::Restricted(restrictions.iter().cloned().map(Into::into).collect())))?;
     let mut secrets = Vec::new();
     for _ in 0..hello.secrets.min(SECRETS_MAX) {
         secrets.push(next(&frames)?);
     }
     let role = hello.role;
-    match start(hello, secrets) {
+    match start(hello, map, restrictions, secrets) {
         Ok(Started::Token(mut token)) => {
             answer(&mut to, token.status().map(|status| Response::Status(Status::from(status))))?;
             loop {
@@ -102,47 +106,6 @@ fn serve() -> io::Result<()> {
         }
         Err(error) => answer(&mut to, Err(error)),
     }
-}
-
-/// What a greeting leads to.
-enum Started {
-    Setup { module: Module, so_pin: Pin, user_pin: Pin },
-    Token(Box<Token>),
-}
-
-fn start(hello: Hello, secrets: Vec<Frame>) -> HsmResult<Started> {
-    if hello.version != wire::WIRE_VERSION {
-        let detail = format!("the worker is {}, the client {}", wire::WIRE_VERSION, hello.version);
-        return Err(fault(FaultClass::Broken, "worker", "VERSION_DIFFERS", detail));
-    }
-    let mut pins = Vec::new();
-    for mut secret in secrets {
-        pins.push(Pin::new(std::mem::take(&mut *secret)).map_err(|error| pin_fault(&error.to_string()))?);
-    }
-    let mut pins = pins.into_iter();
-    if hello.role == WorkerRole::Setup {
-        let (Some(so_pin), Some(user_pin)) = (pins.next(), pins.next()) else {
-            return Err(pin_fault("initialising a token takes the SO PIN and the user PIN"));
-        };
-        return Ok(Started::Setup { module: Module::load(Path::new(&hello.module))?, so_pin, user_pin });
-    }
-    let map = VendorMap::parse(Path::new(&hello.map_path), &hello.map_text)
-        .map_err(|error| refused("vendor map", "MAP_UNUSABLE", error.to_string()))?;
-    if map.suite() != Suite::Sm && hello.role != WorkerRole::Inspector {
-        let detail = format!("vendor map {} has no SM algorithms: probe, doctor and inventory only", map.name());
-        return Err(refused("vendor map", "SUITE_NOT_SERVED", detail));
-    }
-    let module = Module::load(Path::new(&hello.module))?;
-    let lanes = Lanes::new(hello.lanes).ok_or_else(|| {
-        let detail = format!("{} sessions at once; 1 to {LANES_MAX} are used", hello.lanes);
-        refused("worker", "LANES", detail)
-    })?;
-    let name = (hello.label, hello.serial);
-    Token::find(module, map, name, hello.role, pins.next(), lanes).map(Box::new).map(Started::Token)
-}
-
-fn pin_fault(detail: &str) -> HsmError {
-    fault(FaultClass::Pin, "worker", "PIN_UNUSABLE", detail)
 }
 
 fn next(frames: &mpsc::Receiver<Frame>) -> io::Result<Frame> {

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use kms_core::digest::Digest;
 use kms_core::id::{Origin, RegionCode};
 use kms_core::plan::{Environment, Level};
-use kms_hsm::Lanes;
 use kms_hsm::config::LANES_MAX;
+use kms_hsm::{Lanes, SandboxMode};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -69,6 +69,8 @@ pub struct HsmConfig {
     pub worker: Option<PathBuf>,
     /// Sessions of the one login that work on a chunk at once.
     pub lanes: Lanes,
+    /// How much the worker insists on its restrictions.
+    pub sandbox: SandboxMode,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +82,7 @@ struct HsmSection {
     pin_file: PathBuf,
     worker: Option<PathBuf>,
     lanes: Option<u16>,
+    sandbox: Option<SandboxMode>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -147,6 +150,10 @@ impl Config {
             worker: file.hsm.worker.map(|worker| folder.join(worker)),
             token_label: file.hsm.token_label,
             lanes: file.hsm.lanes.map_or(Ok(Lanes::ONE), parse_lanes)?,
+            sandbox: file.hsm.sandbox.unwrap_or(match file.environment {
+                EnvironmentName::Production => SandboxMode::Strict,
+                EnvironmentName::Test => SandboxMode::BestEffort,
+            }),
         };
         Ok(Self {
             origin,
@@ -261,6 +268,17 @@ mod tests {
     fn the_example_is_right() {
         let config = Config::parse(include_str!("../example.toml"), Path::new("/etc/kms")).unwrap();
         assert_eq!(config.environment, Environment::Production);
+        assert_eq!(config.hsm.sandbox, SandboxMode::Strict);
+    }
+
+    #[test]
+    fn the_sandbox_is_as_strict_as_said() {
+        let sandbox = |text: &str| Config::parse(text, Path::new("/")).map(|config| config.hsm.sandbox);
+        assert_eq!(sandbox(PROVINCE).unwrap(), SandboxMode::BestEffort);
+        for mode in SandboxMode::ALL {
+            assert_eq!(sandbox(&format!("{PROVINCE}\nsandbox = \"{}\"", mode.name())).unwrap(), mode);
+        }
+        assert!(sandbox(&format!("{PROVINCE}\nsandbox = \"strictly\"")).is_err());
     }
 
     #[test]

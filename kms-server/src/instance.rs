@@ -12,8 +12,9 @@ use kms_api::body::HsmState;
 use kms_api::problem::Code;
 use kms_core::event::{Event, Started};
 use kms_core::plan::Environment;
-use kms_core::ports::{Hsm, PinState, TokenStatus};
+use kms_core::ports::{Hold, Hsm, PinState, Restriction, TokenStatus};
 use kms_core::violation::Violation;
+use kms_hsm::SANDBOX_INCOMPLETE;
 use thiserror::Error;
 
 use crate::app::health;
@@ -80,6 +81,9 @@ pub enum StartError {
         /// What differs.
         field: &'static str,
     },
+    /// The HSM's worker could not give up what the configuration insists on.
+    #[error("refusing to start: {0}")]
+    Sandbox(String),
     /// Production on a software token.
     #[error("the token model {model:?} is not accepted for production; accepted are those in ceremonies.toml")]
     SoftwareToken {
@@ -125,10 +129,16 @@ impl Instance {
                 instance.remember(Some(&fault));
             }
         }
-        if let Ok(status) = instance.hsm.status()
-            && !instance.accepts(&status)
-        {
-            return Err(StartError::SoftwareToken { model: status.model });
+        match instance.hsm.status() {
+            Ok(status) if !instance.accepts(&status) => {
+                return Err(StartError::SoftwareToken { model: status.model });
+            }
+            Ok(status) => log_restrictions(&status.restrictions),
+            // An HSM that is away comes back; a kernel without the restrictions does not change.
+            Err(error) if error.code == SANDBOX_INCOMPLETE => {
+                return Err(StartError::Sandbox(error.detail.unwrap_or_default()));
+            }
+            Err(_) => {}
         }
         Ok(instance)
     }
@@ -189,6 +199,16 @@ impl Instance {
     pub fn accepts(&self, status: &TokenStatus) -> bool {
         let models = &self.policies.ceremonies().production().models;
         self.config.environment == Environment::Test || models.contains(&status.model)
+    }
+}
+
+fn log_restrictions(restrictions: &[Restriction]) {
+    for Restriction { measure, hold, note } in restrictions {
+        match hold {
+            Hold::InForce => tracing::info!(measure, note, "given up by the HSM's worker"),
+            Hold::Waived => tracing::warn!(measure, note, "not given up by the HSM's worker, as configured"),
+            Hold::Lacking => tracing::warn!(measure, note, "NOT GIVEN UP by the HSM's worker: this system cannot"),
+        }
     }
 }
 

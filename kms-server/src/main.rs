@@ -23,8 +23,10 @@ fn main() -> ExitCode {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG_FILTER));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
-    for privilege in kept {
-        tracing::warn!(privilege, "memory of this process is less protected than it should be");
+    for dropped in kept {
+        if let Err(reason) = dropped.done {
+            tracing::warn!(reason, "memory of this process is less protected than it should be");
+        }
     }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -54,6 +56,7 @@ fn hsm_config(config: &Config) -> kms_hsm::HsmConfig {
     let mut client = kms_hsm::HsmConfig::new(hsm.module.clone(), hsm.map.clone(), &hsm.token_label, pin);
     client.worker.clone_from(&hsm.worker);
     client.lanes = hsm.lanes;
+    client.sandbox = hsm.sandbox;
     client
 }
 

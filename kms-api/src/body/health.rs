@@ -3,6 +3,7 @@
 
 use kms_core::digest::Digest;
 use kms_core::id::{Origin, RegionCode};
+use kms_core::ports::Restriction;
 use serde::{Deserialize, Serialize};
 
 use crate::text::Text;
@@ -94,9 +95,35 @@ pub struct HsmHealth {
     /// As many of them as the token gave for the last chunk, once there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lanes_given: Option<u16>,
+    /// What the worker process has given up, and what it could not; empty when the HSM does not answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sandbox: Vec<RestrictionHealth>,
     /// The failed call and its code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// One thing the HSM's worker gives up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestrictionHealth {
+    /// What.
+    pub measure: String,
+    /// `in-force`, `waived` (the configuration wants it so) or `lacking` (this system cannot).
+    pub hold: String,
+    /// How, or why not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+impl From<&Restriction> for RestrictionHealth {
+    fn from(restriction: &Restriction) -> Self {
+        Self {
+            measure: restriction.measure.clone(),
+            hold: restriction.hold.name().to_owned(),
+            note: restriction.note.clone(),
+        }
+    }
 }
 
 /// Does the HSM work?

@@ -29,7 +29,7 @@ pub(crate) enum Hsm {
     Inventory(inventory::Inventory),
     /// Try 25 known attacks on a token, on keys of its own
     Probe(probe::Probe),
-    /// Show a token and the state of its PIN; does not log in unless a PIN is given
+    /// Show a token, the state of its PIN and what its worker has given up; logs in only when a PIN is given
     Status(Status),
 }
 
@@ -62,6 +62,9 @@ pub(crate) struct Status {
     /// Try the user PIN in this file (mode 600), once
     #[arg(long, value_name = "FILE")]
     pin_file: Option<PathBuf>,
+    /// Print the status as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Hsm {
@@ -86,6 +89,7 @@ impl InitToken {
             worker: self.worker.worker.clone(),
             environment: Vec::new(),
             deadline: config::DEADLINE,
+            sandbox: self.worker.sandbox.unwrap_or_default(),
         };
         token::show(&init_token(&setup, &self.label, &so_pin, &user_pin)?);
         console::say(
@@ -104,13 +108,20 @@ impl Status {
         };
         let client = HsmClient::new(self.token.named(&self.config.read()?)?.config(pin))
             .map_err(|reason| token::bad_map(&reason))?;
-        token::show(&client.status()?);
+        let status = client.status()?;
+        if self.json {
+            token::json(&status)?;
+        } else {
+            token::show(&status);
+        }
         if self.pin_file.is_none() {
             return Ok(());
         }
         match client.random(1) {
             Ok(_) => {
-                console::say("The PIN is right.");
+                if !self.json {
+                    console::say("The PIN is right.");
+                }
                 Ok(())
             }
             Err(error) => Err(token::failed(error, || client.status())),

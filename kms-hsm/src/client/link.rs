@@ -205,6 +205,7 @@ impl Link {
             label: &config.token_label,
             serial: config.token_serial.as_deref(),
             lanes: config.lanes,
+            sandbox: config.sandbox,
         };
         let secrets: Vec<_> = pin.iter().map(AsRef::as_ref).collect();
         let (worker, _) = Worker::start(&launch, &secrets, config.deadline)?;

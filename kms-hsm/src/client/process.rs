@@ -1,6 +1,6 @@
 //! One worker process: start, one call at a time with a deadline, kill.
 //!
-//! Guards: neither a full pipe nor a silent worker blocks the caller beyond the deadline; a worker
+//! Guards: no secret is sent before the worker has said what it gave up; neither a full pipe nor a silent worker blocks the caller beyond the deadline; a worker
 //! that missed one is killed and never spoken to again; no child is left unreaped.
 
 use std::io;
@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::config::Lanes;
 use crate::fault::{broken, fault};
+use crate::sandbox::SandboxMode;
 use crate::wire::{self, Hello, Request, Response, WorkerRole};
 
 /// Name of the worker program.
@@ -35,6 +36,7 @@ pub(crate) struct Launch<'l> {
     pub(crate) serial: Option<&'l str>,
     /// Sessions that one order may use at once.
     pub(crate) lanes: Lanes,
+    pub(crate) sandbox: SandboxMode,
 }
 
 /// A running worker that greeted back.
@@ -69,9 +71,15 @@ impl Worker {
             label: launch.label.to_owned(),
             serial: launch.serial.map(str::to_owned),
             lanes: launch.lanes.count(),
+            sandbox: launch.sandbox,
             secrets: u8::try_from(secrets.len()).unwrap_or(u8::MAX),
         };
         worker.send(&hello)?;
+        match worker.receive(deadline)? {
+            Response::Restricted(_) => {}
+            Response::Fault(fault) => return Err(fault.into()),
+            _ => return Err(wire::garbled("a worker that does not say what it gave up gets no secret")),
+        }
         for secret in secrets {
             worker.send_bytes(Zeroizing::new(secret.expose().to_vec()))?;
         }

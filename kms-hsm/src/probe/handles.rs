@@ -86,7 +86,7 @@ pub(super) fn exhaust_pin(bench: &mut Bench<'_>, so_pin: &Pin) -> Tried {
         }
     }
     let info = need("token flags", bench.token.info())?;
-    let shown = module::status(&info, "").user_pin;
+    let shown = module::user_pin_state(&info);
     let unlock = || -> cryptoki::error::Result<()> {
         let so = RawAuthPin::new(Box::new(so_pin.expose().to_vec()));
         session.login_with_raw(UserType::So, &so)?;

@@ -13,6 +13,7 @@ use kms_core::secret::Pin;
 use super::Report;
 use crate::config::{HsmConfig, PinSource};
 use crate::fault::{broken, refused};
+use crate::sandbox::SandboxMode;
 use crate::setup::{self, SetupConfig};
 
 /// Label of the token.
@@ -41,7 +42,8 @@ impl ThrowAway {
         let pin =
             |text: &[u8]| Pin::new(text.to_vec()).map_err(|error| refused("PIN", "PIN_UNUSABLE", error.to_string()));
         let (so_pin, user_pin) = (pin(SO_PIN)?, pin(USER_PIN)?);
-        let setup = SetupConfig { module: module.clone(), worker: worker.clone(), environment, deadline };
+        let sandbox = SandboxMode::default();
+        let setup = SetupConfig { module: module.clone(), worker: worker.clone(), environment, deadline, sandbox };
         let status = setup::init_software_token(&setup, LABEL, &so_pin, &user_pin)?;
         let map = match map {
             Some(map) => map,

@@ -2,8 +2,6 @@
 //!
 //! Same rules as the parent module. Guard: nothing here is reached by the workers that serve.
 
-use std::time::{Duration, Instant};
-
 use cryptoki::context::Function;
 use cryptoki_sys::{
     CK_ATTRIBUTE_TYPE, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID, CK_ULONG,
@@ -15,9 +13,8 @@ use super::{Encoded, Functions, Mechanism, with, written};
 use crate::fault::{self, broken};
 use crate::lockdown;
 
-/// How long the forked child may take.
-const CHILD_PATIENCE: Duration = Duration::from_secs(5);
-const CHILD_STEP: Duration = Duration::from_millis(5);
+/// How long the forked child may take, in seconds.
+const CHILD_SECONDS: libc::c_uint = 5;
 
 impl Functions {
     /// C_CopyObject.
@@ -86,25 +83,17 @@ impl Functions {
             return Err(broken("fork", "FORK", std::io::Error::last_os_error().to_string()));
         }
         if child == 0 {
+            // A worker may signal no process but itself: a child that hangs must end by itself.
+            // SAFETY: sets a timer of the child; its signal ends the process.
+            unsafe { libc::alarm(CHILD_SECONDS) };
             lockdown::exit_now(i32::from(body()));
         }
-        let patience = Instant::now() + CHILD_PATIENCE;
-        loop {
-            let mut status = 0;
-            // SAFETY: waits for the child just made; `status` is a live local.
-            let ended = unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) };
-            if ended == child {
-                return Ok(Some(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 1));
-            }
-            if ended < 0 || Instant::now() >= patience {
-                // SAFETY: ends and reaps the child just made, and no other process.
-                unsafe {
-                    libc::kill(child, libc::SIGKILL);
-                    libc::waitpid(child, &raw mut status, 0);
-                }
-                return Ok(None);
-            }
-            std::thread::sleep(CHILD_STEP);
+        let mut status = 0;
+        // SAFETY: waits for the child just made; `status` is a live local.
+        if unsafe { libc::waitpid(child, &raw mut status, 0) } != child {
+            return Err(broken("fork", "FORK", std::io::Error::last_os_error().to_string()));
         }
+        let hung = libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGALRM;
+        Ok((!hung).then_some(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 1))
     }
 }

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::sandbox::Needs;
+
 use super::{CiphertextEncoding, Evidence, OptionalAttribute, PointEncoding, SignatureEncoding, SignerId, Suite};
 
 /// The file, word for word.
@@ -20,6 +22,8 @@ pub(super) struct MapFile {
     pub(super) mechanisms: BTreeMap<String, Entry>,
     pub(super) encodings: EncodingsTable,
     pub(super) attributes: AttributesTable,
+    #[serde(default)]
+    pub(super) sandbox: Needs,
 }
 
 #[derive(Deserialize)]

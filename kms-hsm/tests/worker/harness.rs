@@ -9,7 +9,7 @@ use kms_core::secret::{Kcv, KcvMethod, Pin, Secret};
 use kms_core::sm2::SecretKey;
 use kms_hsm::config::DEADLINE;
 use kms_hsm::setup::{self, SetupConfig};
-use kms_hsm::{BureauClient, HsmClient, HsmConfig, PinSource, SoClient};
+use kms_hsm::{BureauClient, HsmClient, HsmConfig, PinSource, SandboxMode, SoClient};
 use sm4::Sm4;
 use sm4::cipher::{BlockCipherEncrypt as _, KeyInit as _};
 
@@ -39,7 +39,13 @@ impl Site {
     }
 
     pub(crate) fn setup(&self) -> SetupConfig {
-        SetupConfig { module: module(), worker: Some(worker()), environment: self.environment(), deadline: DEADLINE }
+        SetupConfig {
+            module: module(),
+            worker: Some(worker()),
+            environment: self.environment(),
+            deadline: DEADLINE,
+            sandbox: SandboxMode::default(),
+        }
     }
 
     pub(crate) fn config(&self, label: &str, pin: &str) -> HsmConfig {

@@ -14,3 +14,4 @@ mod maps;
 mod masters;
 mod pin;
 mod probe;
+mod sandbox;

@@ -66,6 +66,7 @@ fn hsm(instance: &Instance, status: HsmResult<TokenStatus>) -> HsmHealth {
                 (Some((state, _)), _) => *state,
                 (None, _) => HsmState::Ok,
             },
+            sandbox: status.restrictions.iter().map(Into::into).collect(),
             serial: Some(status.serial),
             label: Some(status.label),
             model: Some(status.model),
@@ -84,6 +85,7 @@ fn hsm(instance: &Instance, status: HsmResult<TokenStatus>) -> HsmHealth {
             user_pin: None,
             lanes: None,
             lanes_given: None,
+            sandbox: Vec::new(),
             error: Some(error.to_string()),
         },
     }

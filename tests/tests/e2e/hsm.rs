@@ -1,5 +1,7 @@
 //! An HSM that is away, and a PIN that is wrong.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::harness::{Scene, program, wait_until};
 use crate::http;
 
@@ -26,7 +28,7 @@ fn a_wrong_pin_is_tried_once() {
     }
     let said = status(&scene, "henan");
     assert!(said.contains("one") || said.contains("failed attempt"), "the PIN's state is shown: {said}");
-    assert!(!said.contains("final") && !said.contains("locked"), "one attempt, never more: {said}");
+    assert!(!said.contains("FINAL TRY") && !said.contains("LOCKED"), "one attempt, never more: {said}");
     drop(server);
     std::fs::write(&pin, right).unwrap();
     let server = scene.start("henan");
@@ -73,6 +75,44 @@ fn a_batch_waits_for_its_hsm() {
     std::os::unix::fs::symlink(&module, &link).unwrap();
     wait_until("released", || scene.batch(&server, &batch)["phase"] == "released");
     scene.audit(&server, "export/waited").good();
+}
+
+#[test]
+fn what_the_worker_gives_up_is_told_and_strict_insists() {
+    let scene = Scene::new("hsm-sandbox");
+    let server = scene.start("henan");
+    let health = http::get(&server.url, "/health").unwrap();
+    let health = health.json();
+    let told = health["hsm"]["sandbox"].as_array().unwrap();
+    assert!(told.iter().any(|row| row["measure"] == "files"), "{health}");
+    let module = program("libhsm_sim.so");
+    let token = ["--module", module.to_str().unwrap(), "--map", "policies/hsm/hsm-sim.toml", "--token", "henan"];
+    let shown = scene.kms_at("henan", &[&["hsm", "status", "--json"], &token[..]].concat()).good();
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let holds = |rows: &serde_json::Value| -> Vec<String> {
+        rows.as_array().unwrap().iter().map(|row| format!("{} {}", row["measure"], row["hold"])).collect()
+    };
+    assert_eq!(holds(&shown["sandbox"]), holds(&health["hsm"]["sandbox"]));
+    let examined = scene.kms_at("henan", &[&["hsm", "doctor", "--pin-file", "henan/pin"], &token[..]].concat()).good();
+    assert!(examined.contains("worker gives up files"), "{examined}");
+    drop(server);
+
+    // A kernel without Landlock, which strace plays.
+    let script = scene.dir.join("henan/worker");
+    let inject = "-f -o /dev/null -e trace=landlock_create_ruleset -e inject=landlock_create_ruleset:error=ENOSYS";
+    std::fs::write(&script, format!("#!/bin/sh\nexec strace {inject} {}\n", program("kms-hsm-worker").display()))
+        .unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
+    scene.edit("henan/server.toml", "[hsm]", "[hsm]\nworker = \"worker\"");
+    let server = scene.start("henan");
+    let health = http::get(&server.url, "/health").unwrap();
+    assert_eq!(health.status, 200, "best effort works, and says so: {health:?}");
+    assert!(health.json().to_string().contains("no Landlock"), "{health:?}");
+    assert!(server.log().contains("NOT GIVEN UP"), "{}", server.log());
+    drop(server);
+    scene.edit("henan/server.toml", "[hsm]", "[hsm]\nsandbox = \"strict\"");
+    let log = scene.try_start("henan").err().expect("strict refuses to start");
+    assert!(log.contains("refusing to start") && log.contains("no Landlock"), "{log}");
 }
 
 #[test]

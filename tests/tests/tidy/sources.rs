@@ -17,6 +17,7 @@ const UNSAFE: &[&str] = &[
     "kms-hsm/benches/issue.rs",
     "kms-hsm/src/lockdown.rs",
     "kms-hsm/tests/faulty-module/",
+    "kms-hsm/tests/hostile-module/",
     "kms-hsm/src/raw.rs",
     "kms-hsm/src/raw/",
 ];
