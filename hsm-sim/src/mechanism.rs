@@ -1,6 +1,7 @@
 //! The algorithms behind the mechanisms. No rules here: `rules` has decided that the key may be used this way.
 
 pub(crate) mod cipher;
+pub(crate) mod hash;
 pub(crate) mod mac;
 pub(crate) mod sm2;
 pub(crate) mod wrap;

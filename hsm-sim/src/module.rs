@@ -48,6 +48,9 @@ enum Slot {
     Broken,
 }
 
+/// Process-wide: a handle kept from before C_Finalize must not mean somebody else's session afterwards.
+static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
+
 type Shard = RwLock<HashMap<CK_SESSION_HANDLE, Arc<Session>>>;
 
 /// Everything between C_Initialize and C_Finalize.
@@ -56,7 +59,6 @@ pub(crate) struct Module {
     profile: &'static Profile,
     slots: RwLock<BTreeMap<CK_SLOT_ID, Slot>>,
     sessions: [Shard; SHARDS],
-    next_session: AtomicU64,
     /// Held while sessions are opened or closed, and at login: those look at all sessions of a token.
     roster: Mutex<()>,
 }
@@ -65,14 +67,8 @@ impl Module {
     pub(crate) fn new(dir: PathBuf, profile: &'static Profile) -> Result<Self> {
         create_private_dir(&dir)?;
         bind_profile(&dir, profile.name(), Profile::STANDARD)?;
-        let module = Self {
-            dir,
-            profile,
-            slots: RwLock::default(),
-            sessions: Default::default(),
-            next_session: AtomicU64::new(1),
-            roster: Mutex::new(()),
-        };
+        let module =
+            Self { dir, profile, slots: RwLock::default(), sessions: Default::default(), roster: Mutex::new(()) };
         module.scan()?;
         Ok(module)
     }
@@ -133,7 +129,7 @@ impl Module {
         ensure(read_write || token.role() != Role::So, CKR_SESSION_READ_WRITE_SO_EXISTS)?;
         let count: usize = self.sessions.iter().map(|shard| shard.read().len()).sum();
         ensure(count < SESSIONS_MAX, CKR_SESSION_COUNT)?;
-        let handle = self.next_session.fetch_add(1, Ordering::Relaxed);
+        let handle = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
         let session = Arc::new(Session::new(handle, slot, token, read_write));
         self.shard(handle).write().insert(handle, session);
         Ok(handle)

@@ -7,8 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use cryptoki_sys::{
     CK_ATTRIBUTE_TYPE, CK_MECHANISM_TYPE, CK_OBJECT_CLASS, CK_SESSION_HANDLE, CK_ULONG, CK_UNAVAILABLE_INFORMATION,
-    CKA_CHECK_VALUE, CKA_CLASS, CKA_KEY_TYPE, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY, CKR_ATTRIBUTE_SENSITIVE,
-    CKR_ATTRIBUTE_TYPE_INVALID, CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT, CKR_USER_NOT_LOGGED_IN,
+    CKA_CHECK_VALUE, CKA_CLASS, CKA_END_DATE, CKA_KEY_TYPE, CKA_START_DATE, CKA_SUBJECT, CKO_PRIVATE_KEY,
+    CKO_PUBLIC_KEY, CKO_SECRET_KEY, CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID, CKR_KEY_SIZE_RANGE,
+    CKR_KEY_TYPE_INCONSISTENT, CKR_USER_NOT_LOGGED_IN,
 };
 use sm4::{
     Sm4,
@@ -135,15 +136,28 @@ impl Object {
             Kind::Value if self.class() == CKO_PUBLIC_KEY => Err(absent),
             Kind::Value => {
                 ensure(self.is_readable(), CKR_ATTRIBUTE_SENSITIVE)?;
-                Ok(Reading::Bytes(self.secret()?.expose()))
+                // Not even a key that may be read is readable while it lies sealed on the token.
+                let value = self.attrs.value().ok_or(Rv(CKR_ATTRIBUTE_SENSITIVE))?;
+                Ok(Reading::Bytes(value.expose()))
             }
             _ if attribute == CKA_CHECK_VALUE => self.check_value().map(Reading::Owned).ok_or(absent),
-            _ => match self.attrs.get(attribute).ok_or(absent)? {
-                Value::Number(number) => Ok(Reading::Number(*number)),
-                Value::Bytes(bytes) => Ok(Reading::Bytes(bytes)),
-                Value::Mechanisms(list) => Ok(Reading::Mechanisms(list)),
-                Value::Template(template) => Ok(Reading::Template(template)),
+            _ => match self.attrs.get(attribute) {
+                Some(Value::Number(number)) => Ok(Reading::Number(*number)),
+                Some(Value::Bytes(bytes)) => Ok(Reading::Bytes(bytes)),
+                Some(Value::Mechanisms(list)) => Ok(Reading::Mechanisms(list)),
+                Some(Value::Template(template)) => Ok(Reading::Template(template)),
+                None if self.is_empty_by_default(attribute) => Ok(Reading::Bytes(&[])),
+                None => Err(absent),
             },
+        }
+    }
+
+    /// Attributes that every such object has, "default empty" (PKCS#11 2.40 §4.6 to §4.9); they are not stored.
+    fn is_empty_by_default(&self, attribute: CK_ATTRIBUTE_TYPE) -> bool {
+        match attribute {
+            CKA_START_DATE | CKA_END_DATE => self.kind.is_some(),
+            CKA_SUBJECT => matches!(self.class(), CKO_PRIVATE_KEY | CKO_PUBLIC_KEY),
+            _ => false,
         }
     }
 

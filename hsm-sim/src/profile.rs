@@ -11,6 +11,7 @@ use cryptoki_sys::{
 };
 
 use self::vendors::{VENDORS, Vendor};
+use crate::mechanism::hash::HashKind;
 
 /// What a mechanism does, whatever its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +44,10 @@ pub(crate) enum Mech {
     Sm2Sm3,
     /// SM2 encryption. Also wraps and unwraps.
     Sm2Encrypt,
-    /// SM3 digest.
-    Sm3,
-    /// HMAC with SM3, 32-byte tag.
-    HmacSm3,
-    /// HMAC with SHA-256, 32-byte tag: the standard's, for tokens whose maker numbers no HMAC with SM3.
-    HmacSha256,
+    /// A digest.
+    Digest(HashKind),
+    /// HMAC; the tag is a whole digest.
+    Hmac(HashKind),
     /// Generates a generic secret or an HMAC-SM3 key.
     GenericSecretKeyGen,
     /// Derives a key as the XOR of component keys; parameter: array of `CK_OBJECT_HANDLE`.

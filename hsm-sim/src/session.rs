@@ -10,11 +10,14 @@ use cryptoki_sys::{
     CKS_RW_SO_FUNCTIONS, CKS_RW_USER_FUNCTIONS,
 };
 use parking_lot::{Mutex, MutexGuard};
-use sm3::{Digest, Sm3};
 
 use crate::{
     attribute::Flags,
-    mechanism::{cipher::CipherOperation, mac::MacOperation},
+    mechanism::{
+        cipher::CipherOperation,
+        hash::{Hash, HashKind},
+        mac::MacOperation,
+    },
     object::Object,
     rules::{Caller, Role, usage::ensure_use},
     rv::Result,
@@ -33,6 +36,8 @@ pub(crate) struct Session {
 /// Operations under way.
 #[derive(Default)]
 pub(crate) struct Work {
+    /// The login under which they were started.
+    login: u64,
     pub(crate) find: Option<std::vec::IntoIter<CK_OBJECT_HANDLE>>,
     pub(crate) encrypt: Option<CipherOperation>,
     pub(crate) decrypt: Option<CipherOperation>,
@@ -42,27 +47,39 @@ pub(crate) struct Work {
 }
 
 /// A digest under way.
-#[derive(Clone, Default)]
 pub(crate) struct DigestOperation {
-    hash: Sm3,
+    kind: HashKind,
+    hash: Hash,
     pub(crate) in_parts: bool,
 }
 
 impl DigestOperation {
+    pub(crate) fn start(kind: HashKind) -> Self {
+        Self { kind, hash: Hash::start(kind), in_parts: false }
+    }
+
+    /// Bytes of the digest.
+    pub(crate) fn length(&self) -> usize {
+        self.kind.digest_bytes()
+    }
+
     pub(crate) fn update(&mut self, data: &[u8]) {
         self.in_parts = true;
-        Digest::update(&mut self.hash, data);
+        self.hash.update(data);
     }
 
     /// The digest of what came before and `data`; the operation itself does not move.
-    pub(crate) fn digest_of(&self, data: &[u8]) -> [u8; 32] {
-        self.hash.clone().chain_update(data).finalize().into()
+    pub(crate) fn digest_of(&self, data: &[u8]) -> Vec<u8> {
+        let mut hash = self.hash.clone();
+        hash.update(data);
+        hash.finish()
     }
 }
 
 impl Session {
     pub(crate) fn new(handle: CK_SESSION_HANDLE, slot: CK_SLOT_ID, token: Arc<Token>, read_write: bool) -> Self {
-        Self { handle, slot, token, read_write, work: Mutex::default() }
+        let work = Mutex::new(Work { login: token.login(), ..Work::default() });
+        Self { handle, slot, token, read_write, work }
     }
 
     pub(crate) fn handle(&self) -> CK_SESSION_HANDLE {
@@ -85,8 +102,15 @@ impl Session {
         self.token.caller(self.read_write)
     }
 
+    /// The operations under way. A login or logout since they were started has ended them (PKCS#11 2.40 §5.6 leaves that
+    /// to the token): otherwise a key could be used on after the logout that took it away.
     pub(crate) fn work(&self) -> MutexGuard<'_, Work> {
-        self.work.lock()
+        let mut work = self.work.lock();
+        let login = self.token.login();
+        if work.login != login {
+            *work = Work { login, ..Work::default() };
+        }
+        work
     }
 
     /// The key of `handle`, if it may be used so.

@@ -103,6 +103,11 @@ impl Token {
         }
     }
 
+    /// Number of logins and logouts so far.
+    pub(crate) fn login(&self) -> u64 {
+        self.login.load(Ordering::Acquire)
+    }
+
     pub(crate) fn caller(&self, read_write: bool) -> Caller {
         Caller { role: self.role(), read_write, profile: self.profile }
     }
@@ -144,7 +149,7 @@ impl Token {
         }
         self.ensure_free_identity(&attrs)?;
         let handle = new_session_handle();
-        let home = Home::Session { session, login: self.login.load(Ordering::Acquire) };
+        let home = Home::Session { session, login: self.login() };
         let object = Arc::new(Object::new(attrs, home, self.profile));
         self.shard(handle).write().insert(handle, object);
         Ok(handle)
@@ -210,7 +215,7 @@ impl Token {
         }
         let same_login = match object.home() {
             Home::Token(_) => true,
-            Home::Session { login, .. } => login == self.login.load(Ordering::Acquire),
+            Home::Session { login, .. } => login == self.login(),
         };
         same_login && self.role() == Role::User
     }

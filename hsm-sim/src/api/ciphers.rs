@@ -13,6 +13,7 @@ use crate::{
     mechanism::{
         Mechanism,
         cipher::{CipherOperation, Direction},
+        hash::HashKind,
         mac::MacOperation,
     },
     object::Object,
@@ -49,8 +50,8 @@ pub(crate) fn start_mac(
 ) -> Result<MacOperation> {
     let half = if usage == Flags::SIGN { CKO_PRIVATE_KEY } else { CKO_PUBLIC_KEY };
     let fits = |key: &Object, kind| match mechanism.mech {
-        Mech::HmacSm3 => Ok(matches!(kind, KeyKind::Generic | KeyKind::HmacSm3)),
-        Mech::HmacSha256 => Ok(kind == KeyKind::Generic),
+        Mech::Hmac(HashKind::Sm3) => Ok(matches!(kind, KeyKind::Generic | KeyKind::HmacSm3)),
+        Mech::Hmac(_) => Ok(kind == KeyKind::Generic),
         Mech::Sm4Cmac | Mech::Sm4Mac | Mech::Sm4MacGeneral => Ok(kind == KeyKind::Sm4),
         Mech::Sm1Mac | Mech::Sm1MacGeneral => Ok(kind == KeyKind::Sm1),
         Mech::Sm2Raw | Mech::Sm2Sm3 => Ok(key.class() == half),
@@ -62,8 +63,10 @@ pub(crate) fn start_mac(
 
 /// C_DigestInit.
 pub(crate) fn start_digest(mechanism: &Mechanism) -> Result<DigestOperation> {
-    ensure(mechanism.mech == Mech::Sm3, CKR_MECHANISM_INVALID)?;
-    Ok(DigestOperation::default())
+    match mechanism.mech {
+        Mech::Digest(kind) => Ok(DigestOperation::start(kind)),
+        _ => Err(Rv(CKR_MECHANISM_INVALID)),
+    }
 }
 
 /// C_DigestKey. The digest of a key that may not be read would let its holder test guesses, and short keys be found.

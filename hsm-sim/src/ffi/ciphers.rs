@@ -3,13 +3,14 @@
 
 use cryptoki_sys::{
     CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_ULONG, CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT,
-    CKR_BUFFER_TOO_SMALL, CKR_FUNCTION_NOT_SUPPORTED, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
+    CKR_BUFFER_TOO_SMALL, CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_FUNCTION_NOT_SUPPORTED,
+    CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
 };
 
 use super::{
     entry,
     faults::named,
-    memory::{Delivery, Output, input},
+    memory::{Delivery, Input, Output},
     module,
     parameters::mechanism,
     session,
@@ -45,9 +46,9 @@ unsafe fn start(
     Ok(())
 }
 
-/// The operation goes on after a question for the length and after CKR_BUFFER_TOO_SMALL, and ends in every other case
-/// (PKCS#11 2.40 §5.8).
-fn settle<T>(operation: &mut Option<T>, outcome: Result<Delivery>) -> Result<()> {
+/// The operation goes on after a question for the length and after CKR_BUFFER_TOO_SMALL, and ends in every other case,
+/// also when an argument was bad (PKCS#11 2.40 §5.8).
+pub(super) fn settle<T>(operation: &mut Option<T>, outcome: Result<Delivery>) -> Result<()> {
     match outcome {
         Ok(Delivery::LengthOnly) => Ok(()),
         Err(Rv(CKR_BUFFER_TOO_SMALL)) => Err(Rv(CKR_BUFFER_TOO_SMALL)),
@@ -62,49 +63,85 @@ fn settle<T>(operation: &mut Option<T>, outcome: Result<Delivery>) -> Result<()>
     }
 }
 
-unsafe fn whole(handle: CK_SESSION_HANDLE, direction: Direction, data: &[u8], out: &Output) -> Result<()> {
+/// As [`settle`], for a part of many: success does not end the operation.
+pub(super) fn settle_part<T>(operation: &mut Option<T>, outcome: Result<Delivery>) -> Result<()> {
+    match outcome {
+        Ok(_) => Ok(()),
+        Err(error) => settle(operation, Err(error)),
+    }
+}
+
+/// The caller's input; one that is too long is ciphertext of a wrong length where ciphertext is expected.
+fn taken(direction: Direction, data: *const CK_BYTE, size: CK_ULONG) -> Result<Input> {
+    Input::new(data, size).map_err(|error| match (direction, error) {
+        (Direction::Decrypt, Rv(CKR_DATA_LEN_RANGE)) => Rv(CKR_ENCRYPTED_DATA_LEN_RANGE),
+        _ => error,
+    })
+}
+
+unsafe fn whole(
+    handle: CK_SESSION_HANDLE,
+    direction: Direction,
+    (data, size): (*const CK_BYTE, CK_ULONG),
+    (out, length): (*mut CK_BYTE, *mut CK_ULONG),
+) -> Result<()> {
     let session = session(handle)?;
     let mut work = session.work();
     let operation = under_way(&mut work, direction);
     let running = operation.as_ref().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
-    ensure(!running.in_parts, CKR_OPERATION_ACTIVE)?;
-    // SAFETY: passed on.
-    let outcome = unsafe {
-        match running.whole_length(data.len()).filter(|length| out.wants_less(*length)) {
-            Some(length) => out.fill(length, |_| Ok(())),
-            None => running.whole(data).and_then(|bytes| out.deliver(&bytes)),
+    let attempt = || {
+        ensure(!running.in_parts, CKR_OPERATION_ACTIVE)?;
+        let (input, out) = (taken(direction, data, size)?, Output::new(out, length)?);
+        // SAFETY: passed on.
+        unsafe {
+            match running.whole_length(input.len()).filter(|length| out.wants_less(*length)) {
+                Some(length) => out.fill(length, |_| Ok(())),
+                None => running.whole(input.bytes()).and_then(|bytes| out.deliver(&bytes)),
+            }
         }
     };
+    let outcome = attempt();
     settle(operation, outcome)
 }
 
-unsafe fn part(handle: CK_SESSION_HANDLE, direction: Direction, data: &[u8], out: &Output) -> Result<()> {
+unsafe fn part(
+    handle: CK_SESSION_HANDLE,
+    direction: Direction,
+    (data, size): (*const CK_BYTE, CK_ULONG),
+    (out, length): (*mut CK_BYTE, *mut CK_ULONG),
+) -> Result<()> {
     let session = session(handle)?;
     let mut work = session.work();
     let operation = under_way(&mut work, direction);
     let running = operation.as_mut().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
-    let length = running.update_length(data.len());
-    // SAFETY: passed on.
-    unsafe {
-        if out.wants_less(length) && (length > 0 || out.is_question()) {
-            return out.fill(length, |_| Ok(())).map(|_| ());
+    let mut attempt = || {
+        let (input, out) = (taken(direction, data, size)?, Output::new(out, length)?);
+        let length = running.update_length(input.len());
+        // SAFETY: passed on.
+        unsafe {
+            if out.wants_less(length) && (length > 0 || out.is_question()) {
+                return out.fill(length, |_| Ok(()));
+            }
+            running.in_parts = true;
+            running.update(input.bytes()).and_then(|bytes| out.deliver(&bytes))
         }
-        running.in_parts = true;
-        let outcome = running.update(data).and_then(|bytes| out.deliver(&bytes));
-        if outcome.is_err() {
-            *operation = None;
-        }
-        outcome.map(|_| ())
-    }
+    };
+    let outcome = attempt();
+    settle_part(operation, outcome)
 }
 
-unsafe fn last(handle: CK_SESSION_HANDLE, direction: Direction, out: &Output) -> Result<()> {
+unsafe fn last(
+    handle: CK_SESSION_HANDLE,
+    direction: Direction,
+    (out, length): (*mut CK_BYTE, *mut CK_ULONG),
+) -> Result<()> {
     let session = session(handle)?;
     let mut work = session.work();
     let operation = under_way(&mut work, direction);
     let running = operation.clone().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
     // SAFETY: passed on.
-    let outcome = unsafe { running.last().and_then(|bytes| out.deliver(&bytes)) };
+    let outcome =
+        unsafe { Output::new(out, length).and_then(|out| running.last().and_then(|bytes| out.deliver(&bytes))) };
     settle(operation, outcome)
 }
 
@@ -118,7 +155,7 @@ entry! {
 entry! {
     /// C_Encrypt (§5.8).
     C_Encrypt: fn encrypt(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG, out: *mut CK_BYTE, length: *mut CK_ULONG) {
-        whole(handle, Direction::Encrypt, input(data, size)?, &Output::new(out, length)?)
+        whole(handle, Direction::Encrypt, (data, size), (out, length))
     }
 }
 
@@ -131,14 +168,14 @@ entry! {
         out: *mut CK_BYTE,
         length: *mut CK_ULONG,
     ) {
-        part(handle, Direction::Encrypt, input(data, size)?, &Output::new(out, length)?)
+        part(handle, Direction::Encrypt, (data, size), (out, length))
     }
 }
 
 entry! {
     /// C_EncryptFinal (§5.8).
     C_EncryptFinal: fn encrypt_final(handle: CK_SESSION_HANDLE, out: *mut CK_BYTE, length: *mut CK_ULONG) {
-        last(handle, Direction::Encrypt, &Output::new(out, length)?)
+        last(handle, Direction::Encrypt, (out, length))
     }
 }
 
@@ -152,7 +189,7 @@ entry! {
 entry! {
     /// C_Decrypt (§5.9).
     C_Decrypt: fn decrypt(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG, out: *mut CK_BYTE, length: *mut CK_ULONG) {
-        whole(handle, Direction::Decrypt, input(data, size)?, &Output::new(out, length)?)
+        whole(handle, Direction::Decrypt, (data, size), (out, length))
     }
 }
 
@@ -165,14 +202,14 @@ entry! {
         out: *mut CK_BYTE,
         length: *mut CK_ULONG,
     ) {
-        part(handle, Direction::Decrypt, input(data, size)?, &Output::new(out, length)?)
+        part(handle, Direction::Decrypt, (data, size), (out, length))
     }
 }
 
 entry! {
     /// C_DecryptFinal (§5.9).
     C_DecryptFinal: fn decrypt_final(handle: CK_SESSION_HANDLE, out: *mut CK_BYTE, length: *mut CK_ULONG) {
-        last(handle, Direction::Decrypt, &Output::new(out, length)?)
+        last(handle, Direction::Decrypt, (out, length))
     }
 }
 
@@ -193,9 +230,15 @@ entry! {
         let session = session(handle)?;
         let mut work = session.work();
         let running = work.digest.as_ref().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
-        ensure(!running.in_parts, CKR_OPERATION_ACTIVE)?;
-        let (data, out) = (input(data, size)?, Output::new(out, length)?);
-        let outcome = out.deliver(&running.digest_of(data));
+        let attempt = || {
+            ensure(!running.in_parts, CKR_OPERATION_ACTIVE)?;
+            let (input, out) = (Input::new(data, size)?, Output::new(out, length)?);
+            if out.wants_less(running.length()) {
+                return out.fill(running.length(), |_| Ok(()));
+            }
+            out.deliver(&running.digest_of(input.bytes()))
+        };
+        let outcome = attempt();
         settle(&mut work.digest, outcome)
     }
 }
@@ -205,8 +248,12 @@ entry! {
     C_DigestUpdate: fn digest_update(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG) {
         let session = session(handle)?;
         let mut work = session.work();
-        work.digest.as_mut().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?.update(input(data, size)?);
-        Ok(())
+        let running = work.digest.as_mut().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
+        let outcome = Input::new(data, size).map(|input| {
+            running.update(input.bytes());
+            Delivery::Written
+        });
+        settle_part(&mut work.digest, outcome)
     }
 }
 
@@ -226,7 +273,7 @@ entry! {
         let session = session(handle)?;
         let mut work = session.work();
         let running = work.digest.as_ref().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
-        let outcome = Output::new(out, length)?.deliver(&running.digest_of(&[]));
+        let outcome = Output::new(out, length).and_then(|out| out.deliver(&running.digest_of(&[])));
         settle(&mut work.digest, outcome)
     }
 }

@@ -74,6 +74,7 @@ fn configured() -> Result<Module> {
 entry! {
     /// C_Finalize (§5.4).
     C_Finalize: fn finalize(reserved: CK_VOID_PTR) {
+        module()?;
         ensure(reserved.is_null(), CKR_ARGUMENTS_BAD)?;
         uninstall()
     }
@@ -92,8 +93,9 @@ entry! {
     C_GetSlotList: fn slot_list(token_present: CK_BBOOL, list: *mut CK_SLOT_ID, count: *mut CK_ULONG) {
         // The free slot holds a token too, one that is not initialised: it is listed in either case, as a card reader
         // with a blank card would be. Only a fault script takes tokens away.
+        let module = module()?;
         ensure(!count.is_null(), CKR_ARGUMENTS_BAD)?;
-        let mut slots = module()?.slots()?;
+        let mut slots = module.slots()?;
         slots.retain(|slot| token_present == CK_FALSE || !is_lost(*slot));
         deliver_list(&slots, list, count)
     }
@@ -136,9 +138,10 @@ entry! {
 entry! {
     /// C_InitToken (§5.5).
     C_InitToken: fn init_token(slot: CK_SLOT_ID, so_pin: *mut CK_UTF8CHAR, so_pin_length: CK_ULONG, label: *mut CK_UTF8CHAR) {
+        let module = module()?;
         ensure(!label.is_null(), CKR_ARGUMENTS_BAD)?;
         let label = input(label, LABEL_BYTES as CK_ULONG)?.try_into().map_err(|_| Rv(CKR_ARGUMENTS_BAD))?;
-        module()?.init_token(slot, pin(so_pin, so_pin_length)?, label)
+        module.init_token(slot, pin(so_pin, so_pin_length)?, label)
     }
 }
 

@@ -13,13 +13,40 @@ const CALL_BYTES_MAX: CK_ULONG = 64 * 1024 * 1024;
 
 /// The bytes at `data`. A null pointer is an empty input if the length says so.
 pub(super) unsafe fn input<'a>(data: *const CK_BYTE, length: CK_ULONG) -> Result<&'a [u8]> {
-    if length == 0 {
-        return Ok(&[]);
+    // SAFETY: the caller vouches for `length` bytes.
+    Ok(unsafe { Input::new(data, length)?.bytes() })
+}
+
+/// Input whose memory the output may share (PKCS#11 2.40 §5.2 lets a caller encrypt in place): no slice of it lives while
+/// output is written.
+#[derive(Clone, Copy)]
+pub(super) struct Input {
+    data: *const CK_BYTE,
+    length: CK_ULONG,
+}
+
+impl Input {
+    pub(super) const NONE: Self = Self { data: std::ptr::null(), length: 0 };
+
+    /// A null pointer is an empty input if the length says so.
+    pub(super) fn new(data: *const CK_BYTE, length: CK_ULONG) -> Result<Self> {
+        ensure(length == 0 || !data.is_null(), CKR_ARGUMENTS_BAD)?;
+        ensure(length <= CALL_BYTES_MAX, CKR_DATA_LEN_RANGE)?;
+        Ok(Self { data, length })
     }
-    ensure(!data.is_null(), CKR_ARGUMENTS_BAD)?;
-    ensure(length <= CALL_BYTES_MAX, CKR_DATA_LEN_RANGE)?;
-    // SAFETY: non-null, and the caller vouches for `length` bytes that nobody changes during the call.
-    Ok(unsafe { std::slice::from_raw_parts(data, length as usize) })
+
+    pub(super) fn len(self) -> usize {
+        self.length as usize
+    }
+
+    /// The bytes, for one expression: before anything is written they must be out of use.
+    pub(super) unsafe fn bytes<'a>(self) -> &'a [u8] {
+        if self.length == 0 {
+            return &[];
+        }
+        // SAFETY: checked in `new`, and the caller vouches for `length` bytes that nobody changes during the call.
+        unsafe { std::slice::from_raw_parts(self.data, self.length as usize) }
+    }
 }
 
 /// The struct at `from`, wherever it is aligned.
@@ -93,8 +120,7 @@ impl Output {
         Ok(Delivery::Written)
     }
 
-    /// As [`Output::fill`], with bytes that are there already. A slice is copied with `copy_within` semantics in mind:
-    /// PKCS#11 lets input and output be the same memory, so the bytes must not borrow the caller's input.
+    /// As [`Output::fill`], with bytes that are there already: the token's own, never the caller's input.
     pub(super) unsafe fn deliver(&self, bytes: &[u8]) -> Result<Delivery> {
         // SAFETY: passed on.
         unsafe {

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Random bytes of one call.
-const RANDOM_BYTES_MAX: CK_ULONG = 1024 * 1024;
+const RANDOM_BYTES_MAX: CK_ULONG = 64 * 1024 * 1024;
 
 entry! {
     /// C_OpenSession (§5.6).

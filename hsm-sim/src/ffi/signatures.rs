@@ -1,14 +1,15 @@
 //! Signatures and MACs (PKCS#11 2.40 §5.11, §5.12). Signatures with message recovery do not exist for SM2.
 
 use cryptoki_sys::{
-    CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_ULONG, CKF_SIGN, CKF_VERIFY,
-    CKR_FUNCTION_NOT_SUPPORTED, CKR_GENERAL_ERROR, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED,
+    CK_BYTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_ULONG, CKF_SIGN, CKF_VERIFY, CKR_DATA_LEN_RANGE,
+    CKR_FUNCTION_NOT_SUPPORTED, CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED, CKR_SIGNATURE_LEN_RANGE,
 };
 
 use super::{
+    ciphers::{settle, settle_part},
     entry,
     faults::named,
-    memory::{Delivery, Output, input},
+    memory::{Delivery, Input, Output},
     module,
     parameters::mechanism,
     session,
@@ -42,46 +43,63 @@ unsafe fn start(
     Ok(())
 }
 
-fn update(handle: CK_SESSION_HANDLE, usage: Flags, data: &[u8]) -> Result<()> {
+unsafe fn update(handle: CK_SESSION_HANDLE, usage: Flags, (data, size): (*const CK_BYTE, CK_ULONG)) -> Result<()> {
     let session = session(handle)?;
     let mut work = session.work();
     let operation = under_way(&mut work, usage);
     let running = operation.as_mut().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
     running.in_parts = true;
-    let outcome = running.update(data);
-    if outcome.is_err() {
-        *operation = None;
-    }
-    outcome
+    // SAFETY: passed on.
+    let outcome = Input::new(data, size).and_then(|input| running.update(unsafe { input.bytes() }));
+    settle_part(operation, outcome.map(|()| Delivery::Written))
 }
 
-/// Signs what came before and `data`, unless the caller asks for the length or has too little room.
-unsafe fn finish_signing(handle: CK_SESSION_HANDLE, data: Option<&[u8]>, out: &Output) -> Result<()> {
+/// Signs what came before and, in one part, `data`; unless the caller asks for the length or has too little room.
+unsafe fn finish_signing(
+    handle: CK_SESSION_HANDLE,
+    data: Option<(*const CK_BYTE, CK_ULONG)>,
+    (out, length): (*mut CK_BYTE, *mut CK_ULONG),
+) -> Result<()> {
     let session = session(handle)?;
     let mut work = session.work();
     let running = work.sign.as_ref().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
-    ensure(data.is_none() || !running.in_parts, CKR_OPERATION_ACTIVE)?;
-    let length = running.length();
-    // SAFETY: passed on.
-    unsafe {
-        if out.wants_less(length) {
-            return out.fill(length, |_| Ok(())).map(|_| ());
+    let attempt = || {
+        ensure(data.is_none() || !running.in_parts, CKR_OPERATION_ACTIVE)?;
+        let input = data.map_or(Ok(Input::NONE), |(data, size)| Input::new(data, size))?;
+        let out = Output::new(out, length)?;
+        let length = running.length();
+        // SAFETY: passed on.
+        unsafe {
+            if out.wants_less(length) {
+                return out.fill(length, |_| Ok(()));
+            }
+            let mut running = running.clone();
+            running.update(input.bytes())?;
+            out.deliver(&running.sign()?)
         }
-        let mut running = work.sign.take().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
-        running.update(data.unwrap_or_default())?;
-        let signature = running.sign()?;
-        ensure(out.deliver(&signature)? == Delivery::Written, CKR_GENERAL_ERROR)
-    }
+    };
+    let outcome = attempt();
+    settle(&mut work.sign, outcome)
 }
 
-fn finish_verifying(handle: CK_SESSION_HANDLE, data: Option<&[u8]>, signature: &[u8]) -> Result<()> {
+unsafe fn finish_verifying(
+    handle: CK_SESSION_HANDLE,
+    data: Option<(*const CK_BYTE, CK_ULONG)>,
+    (signature, length): (*const CK_BYTE, CK_ULONG),
+) -> Result<()> {
     let session = session(handle)?;
     let mut work = session.work();
-    let running = work.verify.as_ref().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
-    ensure(data.is_none() || !running.in_parts, CKR_OPERATION_ACTIVE)?;
+    // Whatever comes of it, a verification is over.
     let mut running = work.verify.take().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
-    running.update(data.unwrap_or_default())?;
-    running.verify(signature)
+    ensure(data.is_none() || !running.in_parts, CKR_OPERATION_ACTIVE)?;
+    let input = data.map_or(Ok(Input::NONE), |(data, size)| Input::new(data, size))?;
+    let too_long = |error| if error == Rv(CKR_DATA_LEN_RANGE) { Rv(CKR_SIGNATURE_LEN_RANGE) } else { error };
+    let signature = Input::new(signature, length).map_err(too_long)?;
+    // SAFETY: passed on.
+    unsafe {
+        running.update(input.bytes())?;
+        running.verify(signature.bytes())
+    }
 }
 
 entry! {
@@ -94,21 +112,21 @@ entry! {
 entry! {
     /// C_Sign (§5.11).
     C_Sign: fn sign(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG, out: *mut CK_BYTE, length: *mut CK_ULONG) {
-        finish_signing(handle, Some(input(data, size)?), &Output::new(out, length)?)
+        finish_signing(handle, Some((data, size)), (out, length))
     }
 }
 
 entry! {
     /// C_SignUpdate (§5.11).
     C_SignUpdate: fn sign_update(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG) {
-        update(handle, Flags::SIGN, input(data, size)?)
+        update(handle, Flags::SIGN, (data, size))
     }
 }
 
 entry! {
     /// C_SignFinal (§5.11).
     C_SignFinal: fn sign_final(handle: CK_SESSION_HANDLE, out: *mut CK_BYTE, length: *mut CK_ULONG) {
-        finish_signing(handle, None, &Output::new(out, length)?)
+        finish_signing(handle, None, (out, length))
     }
 }
 
@@ -128,21 +146,21 @@ entry! {
         signature: *mut CK_BYTE,
         length: CK_ULONG,
     ) {
-        finish_verifying(handle, Some(input(data, size)?), input(signature, length)?)
+        finish_verifying(handle, Some((data, size)), (signature, length))
     }
 }
 
 entry! {
     /// C_VerifyUpdate (§5.12).
     C_VerifyUpdate: fn verify_update(handle: CK_SESSION_HANDLE, data: *mut CK_BYTE, size: CK_ULONG) {
-        update(handle, Flags::VERIFY, input(data, size)?)
+        update(handle, Flags::VERIFY, (data, size))
     }
 }
 
 entry! {
     /// C_VerifyFinal (§5.12).
     C_VerifyFinal: fn verify_final(handle: CK_SESSION_HANDLE, signature: *mut CK_BYTE, length: CK_ULONG) {
-        finish_verifying(handle, None, input(signature, length)?)
+        finish_verifying(handle, None, (signature, length))
     }
 }
 

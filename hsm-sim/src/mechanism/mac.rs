@@ -7,13 +7,12 @@ use cmac::Cmac;
 use cryptoki_sys::{
     CKR_DATA_LEN_RANGE, CKR_KEY_SIZE_RANGE, CKR_MECHANISM_INVALID, CKR_SIGNATURE_INVALID, CKR_SIGNATURE_LEN_RANGE,
 };
-use hmac::{Hmac, KeyInit, Mac, digest::InnerInit};
-use sha2::Sha256;
+use hmac::{KeyInit, Mac, digest::InnerInit};
 use sm3::{Digest, Sm3};
 use sm4::Sm4;
 use zeroize::Zeroizing;
 
-use super::{BLOCK_BYTES, Mechanism, Parameter, sm2};
+use super::{BLOCK_BYTES, Mechanism, Parameter, hash::KeyedHash, sm2};
 use crate::{
     object::Object,
     profile::{Mech, SignatureForm, SignerId},
@@ -34,8 +33,7 @@ pub(crate) struct MacOperation {
 
 #[derive(Clone)]
 enum State {
-    Hmac(Box<Hmac<Sm3>>),
-    HmacSha256(Box<Hmac<Sha256>>),
+    Hmac { mac: Box<KeyedHash>, length: usize },
     Cmac(Box<Cmac<Sm4>>),
     CbcMac { mac: Box<CbcMac<Sm4>>, kept: usize },
     Sm2Message { hash: Sm3, key: Arc<Object>, form: SignatureForm },
@@ -45,13 +43,9 @@ enum State {
 impl MacOperation {
     pub(crate) fn start(mechanism: &Mechanism, key: Arc<Object>) -> Result<Self> {
         let state = match mechanism.mech {
-            Mech::HmacSm3 => {
-                let mac = Hmac::new_from_slice(key.secret()?.expose()).map_err(|_| Rv(CKR_KEY_SIZE_RANGE))?;
-                State::Hmac(Box::new(mac))
-            }
-            Mech::HmacSha256 => {
-                let mac = Hmac::new_from_slice(key.secret()?.expose()).map_err(|_| Rv(CKR_KEY_SIZE_RANGE))?;
-                State::HmacSha256(Box::new(mac))
+            Mech::Hmac(kind) => {
+                let mac = Box::new(KeyedHash::start(kind, key.secret()?.expose())?);
+                State::Hmac { mac, length: kind.digest_bytes() }
             }
             Mech::Sm4Mac | Mech::Sm1Mac | Mech::Sm4MacGeneral | Mech::Sm1MacGeneral => {
                 let kept = match mechanism.parameter {
@@ -84,7 +78,7 @@ impl MacOperation {
     /// Length of the signature or tag; the greatest, if signatures are DER.
     pub(crate) fn length(&self) -> usize {
         match self.state {
-            State::Hmac(_) | State::HmacSha256(_) => 32,
+            State::Hmac { length, .. } => length,
             State::Cmac(_) => BLOCK_BYTES,
             State::CbcMac { kept, .. } => kept,
             State::Sm2Message { form, .. } | State::Sm2Raw { form, .. } => sm2::signature_length(form),
@@ -93,8 +87,7 @@ impl MacOperation {
 
     pub(crate) fn update(&mut self, data: &[u8]) -> Result<()> {
         match &mut self.state {
-            State::Hmac(mac) => mac.update(data),
-            State::HmacSha256(mac) => mac.update(data),
+            State::Hmac { mac, .. } => mac.update(data),
             State::Cmac(mac) => mac.update(data),
             State::CbcMac { mac, .. } => mac.update(data),
             State::Sm2Message { hash, .. } => Digest::update(hash, data),
@@ -109,8 +102,7 @@ impl MacOperation {
     /// The tag or signature.
     pub(crate) fn sign(self) -> Result<Zeroizing<Vec<u8>>> {
         let out = match self.state {
-            State::Hmac(mac) => mac.finalize().into_bytes().to_vec(),
-            State::HmacSha256(mac) => mac.finalize().into_bytes().to_vec(),
+            State::Hmac { mac, .. } => mac.finish(),
             State::Cmac(mac) => mac.finalize().into_bytes().to_vec(),
             State::CbcMac { mac, kept } => mac.finalize().into_bytes()[..kept].to_vec(),
             State::Sm2Message { hash, key, form } => sm2::sign(&key, &hash.finalize().into(), form)?,
@@ -129,8 +121,7 @@ impl MacOperation {
         };
         ensure(fits, CKR_SIGNATURE_LEN_RANGE)?;
         let good = match self.state {
-            State::Hmac(mac) => mac.verify_slice(signature).is_ok(),
-            State::HmacSha256(mac) => mac.verify_slice(signature).is_ok(),
+            State::Hmac { mac, .. } => mac.agrees(signature),
             State::Cmac(mac) => mac.verify_slice(signature).is_ok(),
             State::CbcMac { mac, .. } => mac.verify_truncated_left(signature).is_ok(),
             State::Sm2Message { hash, key, form } => sm2::verify(&key, &hash.finalize().into(), signature, form)?,

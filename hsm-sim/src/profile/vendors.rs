@@ -12,7 +12,7 @@ use cryptoki_sys::{
     CKF_WRAP, CKK_GENERIC_SECRET, CKM_GENERIC_SECRET_KEY_GEN, CKM_SHA256_HMAC,
 };
 
-use super::{CiphertextForm, Form, KeyKind, Mech, Row, SignatureForm, SignerId};
+use super::{CiphertextForm, Form, HashKind, KeyKind, Mech, Row, SignatureForm, SignerId};
 
 /// One vendor's numbers and habits.
 pub(super) struct Vendor {
@@ -99,14 +99,18 @@ const fn seals(number: CK_ULONG, flags: CK_FLAGS, ciphertext: CiphertextForm) ->
 }
 
 const fn digest(number: CK_ULONG) -> Row {
-    row(Mech::Sm3, number, (0, 0), CKF_DIGEST)
+    hashes(HashKind::Sm3, number)
 }
 
-const fn hmac(mech: Mech, number: CK_ULONG) -> Row {
-    row(mech, number, (1, 512), SIGN)
+const fn hashes(kind: HashKind, number: CK_ULONG) -> Row {
+    row(Mech::Digest(kind), number, (0, 0), CKF_DIGEST)
+}
+
+const fn hmac(kind: HashKind, number: CK_ULONG) -> Row {
+    row(Mech::Hmac(kind), number, (1, 512), SIGN)
 }
 
 // The standard's own, which no vendor needs to number.
 const GENERIC_SECRETS: Row = row(Mech::GenericSecretKeyGen, CKM_GENERIC_SECRET_KEY_GEN, (16, 512), CKF_GENERATE);
-const HMAC_SHA256: Row = hmac(Mech::HmacSha256, CKM_SHA256_HMAC);
+const HMAC_SHA256: Row = hmac(HashKind::Sha256, CKM_SHA256_HMAC);
 const GENERIC: (KeyKind, CK_KEY_TYPE) = (KeyKind::Generic, CKK_GENERIC_SECRET);

@@ -3,7 +3,7 @@
 use super::{
     CRYPT,
     CiphertextForm::{C1C3C2, Der as DerCiphertext},
-    GENERIC, GENERIC_SECRETS, HMAC_SHA256, KeyKind, Mech, NO_PINS,
+    GENERIC, GENERIC_SECRETS, HMAC_SHA256, HashKind, KeyKind, Mech, NO_PINS,
     SignatureForm::{Der, Pair},
     SignerId::{Default, Missing},
     V, Vendor, WRAP, cipher, derives, digest, hmac, key_gen, mac, pair_gen, seals, signs, wrapping,
@@ -129,7 +129,7 @@ pub(super) const WESTONE: Vendor = Vendor {
         seals(V + 61, cryptoki_sys::CKF_WRAP, C1C3C2),
         seals(V + 62, cryptoki_sys::CKF_UNWRAP, C1C3C2),
         digest(V + 31),
-        hmac(Mech::HmacSm3, V + 32),
+        hmac(HashKind::Sm3, V + 32),
         GENERIC_SECRETS,
         HMAC_SHA256,
         key_gen(Mech::Sm1KeyGen, V + 20),

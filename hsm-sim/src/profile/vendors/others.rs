@@ -7,7 +7,7 @@ use cryptoki_sys::{
 use super::{
     CRYPT,
     CiphertextForm::C1C3C2,
-    GENERIC, GENERIC_SECRETS, HMAC_SHA256, KeyKind, Mech, NO_PINS,
+    GENERIC, GENERIC_SECRETS, HMAC_SHA256, HashKind, KeyKind, Mech, NO_PINS,
     SignatureForm::Pair,
     SignerId::{AnyOrDefault, Default},
     V, Vendor, WRAP, cipher, derives, digest, hmac, key_gen, mac, pair_gen, seals, signs, wrapping,
@@ -51,7 +51,7 @@ pub(super) const LUNA: Vendor = Vendor {
         signs(Mech::Sm2Raw, V + 0xB21, Pair, Default),
         signs(Mech::Sm2Sm3, V + 0xB22, Pair, Default),
         digest(V + 0xB01),
-        hmac(Mech::HmacSm3, V + 0xB02),
+        hmac(HashKind::Sm3, V + 0xB02),
         GENERIC_SECRETS,
         HMAC_SHA256,
     ],

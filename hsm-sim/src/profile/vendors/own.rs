@@ -1,8 +1,14 @@
-//! The simulator's own numbering, which has everything: IBM EP11's numbers, and what they lack in a block from V+0x0D530001.
+//! The simulator's own numbering, which has everything: IBM EP11's numbers, the standard's for
+//! SHA-2, and what both lack in a block from V+0x0D530001.
+
+use cryptoki_sys::{
+    CKF_DERIVE, CKM_SHA224, CKM_SHA224_HMAC, CKM_SHA256, CKM_SHA384, CKM_SHA384_HMAC, CKM_SHA512, CKM_SHA512_HMAC,
+};
 
 use super::{
-    CRYPT, CiphertextForm::Der, GENERIC, GENERIC_SECRETS, KeyKind, Mech, SIGN, SignatureForm::Pair,
-    SignerId::AnyOrDefault, V, Vendor, WRAP, cipher, derives, digest, hmac, key_gen, pair_gen, row, seals, signs,
+    CRYPT, CiphertextForm::Der, GENERIC, GENERIC_SECRETS, HMAC_SHA256, HashKind, KeyKind, Mech, SIGN,
+    SignatureForm::Pair, SignerId::AnyOrDefault, V, Vendor, WRAP, cipher, derives, digest, hashes, hmac, key_gen,
+    pair_gen, row, seals, signs,
 };
 
 /// Start of our block; nobody else is known to number there.
@@ -24,9 +30,17 @@ pub(super) const HSM_SIM: Vendor = Vendor {
         row(Mech::Sm4KeyWrap, OURS + 1, (16, 16), WRAP),
         row(Mech::Sm4Gcm, OURS + 2, (16, 16), CRYPT | WRAP),
         row(Mech::Sm4Cmac, OURS + 3, (16, 16), SIGN),
-        hmac(Mech::HmacSm3, OURS + 4),
-        row(Mech::XorKeys, OURS + 5, (16, 128), cryptoki_sys::CKF_DERIVE),
+        hmac(HashKind::Sm3, OURS + 4),
+        row(Mech::XorKeys, OURS + 5, (16, 128), CKF_DERIVE),
         GENERIC_SECRETS,
+        hashes(HashKind::Sha224, CKM_SHA224),
+        hmac(HashKind::Sha224, CKM_SHA224_HMAC),
+        hashes(HashKind::Sha256, CKM_SHA256),
+        HMAC_SHA256,
+        hashes(HashKind::Sha384, CKM_SHA384),
+        hmac(HashKind::Sha384, CKM_SHA384_HMAC),
+        hashes(HashKind::Sha512, CKM_SHA512),
+        hmac(HashKind::Sha512, CKM_SHA512_HMAC),
         key_gen(Mech::Sm1KeyGen, OURS + 0x11),
         cipher(Mech::Sm1Ecb, OURS + 0x12),
         cipher(Mech::Sm1Cbc, OURS + 0x13),
