@@ -21,6 +21,8 @@ pub const RETRY_AFTER_S: u32 = 5;
 /// Codes that are not rules of the state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
+    /// The profile asks for another algorithm than the HSM's map offers.
+    AlgorithmDiffers,
     /// The package's parts exist only after release.
     BatchNotReleased,
     /// The body is longer than this endpoint takes.
@@ -75,7 +77,8 @@ pub enum Code {
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
+        Self::AlgorithmDiffers,
         Self::BatchNotReleased,
         Self::BodyTooLarge,
         Self::CardAlreadyIssued,
@@ -125,6 +128,12 @@ impl Code {
 
     const fn row(self) -> (&'static str, u16, &'static str, &'static str) {
         match self {
+            Self::AlgorithmDiffers => (
+                "algorithm-differs",
+                422,
+                "this server's HSM does not offer the algorithm of the profile",
+                "use a profile for this HSM, or an HSM whose vendor map has the algorithm",
+            ),
             Self::BatchNotReleased => {
                 ("batch-not-released", 409, "the batch is not released yet", "ask for its state, wait for `released`")
             }

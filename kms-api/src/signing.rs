@@ -1,4 +1,4 @@
-//! HTTP message signatures (RFC 9421) with SM2 over SM3, in one fixed form.
+//! HTTP message signatures (RFC 9421) with the caller's key, in one fixed form.
 //!
 //! ```text
 //! Content-Digest: sm3=:<base64 of SM3(body)>:
@@ -6,7 +6,8 @@
 //! Signature: kms=:<base64 of r ‖ s>:
 //! ```
 //!
-//! `sm3` as a digest algorithm and `sm2-sm3` as a signature algorithm are ours: IANA lists neither.
+//! `sm3` as a digest algorithm and `sm2-sm3` as a signature algorithm are ours: IANA lists neither. A province of
+//! suite intl signs with `alg="ecdsa-p256-sha256"` (RFC 9421 §3.3.4); the name must be that of the key.
 //! `keyid` is SM3 of the signer's SubjectPublicKeyInfo; SM2 uses the default signer id. An empty body
 //! has a digest too, and a missing query counts as `?`.
 //!
@@ -20,7 +21,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kms_core::digest::Digest;
 use kms_core::id::Nonce;
-use kms_core::sm2::{PublicKey, Signature};
+use kms_core::keys::{Signature, SignatureAlgorithm, Verifier};
 use sfv::{BareItem, Dictionary, InnerList, ListEntry, Parser};
 use thiserror::Error;
 
@@ -39,7 +40,6 @@ pub const HEADER_BYTES_MAX: usize = 512;
 
 const LABEL: &str = "kms";
 const COMPONENTS: &str = r#"("@method" "@path" "@query" "content-digest")"#;
-const ALGORITHM: &str = "sm2-sm3";
 
 /// The three headers of a signed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,30 +70,33 @@ pub struct Parameters {
     pub nonce: Nonce,
     /// SM3 of the signer's SubjectPublicKeyInfo.
     pub key_id: Digest,
+    /// Of that key.
+    pub algorithm: SignatureAlgorithm,
 }
 
 impl Parameters {
     fn to_text(self) -> String {
-        let Self { created_s, expires_s, nonce, key_id } = self;
+        let Self { created_s, expires_s, nonce, key_id, algorithm } = self;
+        let algorithm = algorithm.name();
         format!(
-            r#"{COMPONENTS};created={created_s};expires={expires_s};nonce="{nonce}";keyid="{key_id}";alg="{ALGORITHM}""#
+            r#"{COMPONENTS};created={created_s};expires={expires_s};nonce="{nonce}";keyid="{key_id}";alg="{algorithm}""#
         )
     }
 }
 
-/// Signs a request. `path_and_query` is what stands in the request line; `sign` makes an SM2 signature
-/// over the bytes it is given (its error comes back unchanged). Lives [`LIFETIME_S_MAX`] seconds.
+/// Signs a request. `path_and_query` is what stands in the request line; `sign` makes a signature with
+/// the private half of `key` over the bytes it is given (its error comes back unchanged). Lives [`LIFETIME_S_MAX`] seconds.
 pub fn sign_request<E>(
     method: &str,
     path_and_query: &str,
     body: &[u8],
     created_s: u64,
     nonce: Nonce,
-    key_id: Digest,
+    key: &impl Verifier,
     sign: impl FnOnce(&[u8]) -> Result<Signature, E>,
 ) -> Result<SignatureHeaders, E> {
     let expires_s = created_s.saturating_add(LIFETIME_S_MAX);
-    let parameters = Parameters { created_s, expires_s, nonce, key_id };
+    let parameters = Parameters { created_s, expires_s, nonce, key_id: key.id(), algorithm: key.algorithm() };
     let digest = Digest::of(body);
     let signature = sign(&signature_base(method, path_and_query, &digest, &parameters))?;
     Ok(SignatureHeaders {
@@ -135,9 +138,9 @@ impl Unverified {
 
     /// Checks the time window and the signature. The body still has to be compared with
     /// [`Verified::check_body`]; this way no body is read for a stranger.
-    pub fn verify(self, key: &PublicKey, now_s: u64) -> Result<Verified, SigningError> {
-        let Parameters { created_s, expires_s, key_id, .. } = self.parameters;
-        if key.id() != key_id {
+    pub fn verify(self, key: &impl Verifier, now_s: u64) -> Result<Verified, SigningError> {
+        let Parameters { created_s, expires_s, key_id, algorithm, .. } = self.parameters;
+        if key.id() != key_id || key.algorithm() != algorithm {
             return Err(SigningError::Signature);
         }
         key.verify(&self.base, &self.signature).map_err(|_| SigningError::Signature)?;
@@ -182,7 +185,7 @@ pub fn verify_request(
     path_and_query: &str,
     body: &[u8],
     headers: &SignatureHeaders,
-    key: &PublicKey,
+    key: &impl Verifier,
     now_s: u64,
 ) -> Result<Parameters, SigningError> {
     let verified = Unverified::parse(
@@ -305,6 +308,7 @@ fn read_parameters(text: &str) -> Option<Parameters> {
         expires_s: integer("expires")?,
         nonce: Nonce::from_hex(&string("nonce")?).ok()?,
         key_id: Digest::from_hex(&string("keyid")?).ok()?,
+        algorithm: SignatureAlgorithm::from_name(&string("alg")?)?,
     })
 }
 

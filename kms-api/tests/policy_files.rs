@@ -132,11 +132,14 @@ fn every_violation_is_listed() {
 
 #[test]
 fn algorithms_without_support_are_named() {
-    for name in ["sm1", "3des"] {
-        let found = broken_profile("\"sm4\"", &format!("\"{name}\""));
-        assert_eq!(found.len(), 21);
-        assert!(found[0].1.to_string().contains(&format!("algorithm {name}: this build supports sm4 only")));
-    }
+    let found = broken_profile("\"sm4\"", "\"3des\"");
+    assert_eq!(found.len(), 21);
+    assert!(found[0].1.to_string().contains("algorithm 3des: this build supports sm4 and sm1"));
+    let all_sm1 = PROFILE.replacen("\"sm4\"", "\"sm1\"", 1);
+    assert_eq!(parse_profile(all_sm1.as_bytes()).unwrap().algorithm(), Algorithm::Sm1);
+    // One key of another algorithm than the rest.
+    let found = broken_profile("groups = 4,", "groups = 4, algorithm = \"sm1\",");
+    assert!(found.iter().all(|(_, rule)| matches!(rule, ProfileViolation::MixedAlgorithms { .. })), "{found:?}");
 }
 
 #[test]

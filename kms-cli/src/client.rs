@@ -174,7 +174,7 @@ impl Client {
         if let Some(key) = &self.key {
             let nonce = Nonce::from_bytes(identity::random()?);
             let sign = |base: &[u8]| key.sign(base).map_err(Failure::internal);
-            let headers = signing::sign_request(method, path, bytes, now_ms() / 1000, nonce, key.public().id(), sign)?;
+            let headers = signing::sign_request(method, path, bytes, now_ms() / 1000, nonce, key.public(), sign)?;
             for (name, value) in headers.pairs() {
                 request = request.header(name, value);
             }

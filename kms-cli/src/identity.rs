@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use getrandom::SysRng;
 use kms_core::encoding::{Document, Signed};
+use kms_core::keys::SignatureAlgorithm;
 use kms_core::secret::Pin;
 use kms_core::sm2::{KEY_FILE_BYTES_MAX, KeyFileError, SecretKey};
 use zeroize::Zeroizing;
@@ -79,7 +80,7 @@ pub(crate) fn save_key(key: &SecretKey, path: &Path, password: &Pin) -> Outcome<
 pub(crate) fn sign<D: Document>(document: D, key: &SecretKey) -> Outcome<Signed<D>> {
     let bytes = kms_core::encoding::tbs_bytes(&document).map_err(Failure::internal)?;
     let signature = key.sign(&bytes).map_err(Failure::internal)?;
-    Signed::assemble(document, &signature).map_err(Failure::internal)
+    Signed::assemble(document, SignatureAlgorithm::Sm2Sm3, &signature).map_err(Failure::internal)
 }
 
 /// `N` random bytes.

@@ -13,6 +13,7 @@ use kms_core::encoding::{self, Document, Signed};
 use kms_core::id::{Actor, Nonce, ObjectId, Origin, PersonId, RegionCode};
 use kms_core::plan::{Approval, CreateInstanceKeys, Environment, FoundInstance, Level, Person, Plan, Role, Step};
 use kms_core::sm2::PublicKey;
+use kms_core::suite::Suite;
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -71,6 +72,7 @@ impl Desk {
         let found = FoundInstance {
             level: Level::National,
             region: RegionCode::nation(),
+            suite: Suite::Sm,
             policy: Digest::of(b"policy"),
             rules: Vec::new(),
             cards_max: 1000,
@@ -82,9 +84,9 @@ impl Desk {
             log: id(1),
             instance: id(2),
             import: id(3),
-            component_import: id(4),
             index: id(5),
             storage: id(6),
+            component_import: Some(id(4)),
         };
         let plan = Plan {
             label: Plan::LABEL.to_owned(),

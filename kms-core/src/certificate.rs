@@ -16,11 +16,7 @@ use x509_parser::{
     x509::{AlgorithmIdentifier, X509Version},
 };
 
-use crate::{
-    digest::Digest,
-    encoding::check_text,
-    sm2::{PublicKey, Signature},
-};
+use crate::{digest::Digest, encoding::check_text, keys::Signature, sm2::PublicKey};
 
 /// Longest certificate, in bytes of DER.
 pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;

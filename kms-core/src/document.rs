@@ -11,9 +11,10 @@ use der::{Enumerated, Sequence};
 use crate::digest::Digest;
 use crate::encoding::Document;
 use crate::id::{BatchId, BureauId, ObjectId, Origin, PersonId, PlanId, ProfileId, RegionCode};
+use crate::keys::{SealingKey, VerifyingKey};
 use crate::plan::{Environment, Level};
 use crate::secret::Kcv;
-use crate::sm2::PublicKey;
+use crate::suite::{KeyWrap, Suite};
 
 macro_rules! document {
     ($name:ident, $label:literal, $max:expr) => {
@@ -46,13 +47,24 @@ pub struct TrustAnchor {
     /// Its HSM.
     pub hsm_serial: String,
     /// Verifies checkpoints.
-    pub log_key: PublicKey,
+    pub log_key: VerifyingKey,
     /// Verifies manifests, sealed keys, receipts.
-    pub instance_key: PublicKey,
+    pub instance_key: VerifyingKey,
     /// Masters are sealed to this key.
-    pub import_key: PublicKey,
-    /// Root components are sealed to this key.
-    pub component_key: PublicKey,
+    pub import_key: SealingKey,
+    /// Root components are sealed to this key; absent where the make of its HSM combines none.
+    #[asn1(context_specific = "0", optional = "true")]
+    pub component_key: Option<SealingKey>,
+}
+
+impl TrustAnchor {
+    /// The suite of all its keys; `None` when they are not of one suite.
+    pub fn suite(&self) -> Option<Suite> {
+        let suite = self.instance_key.suite();
+        let sealing = [Some(&self.import_key), self.component_key.as_ref()];
+        let one = self.log_key.suite() == suite && sealing.into_iter().flatten().all(|key| key.suite() == suite);
+        one.then_some(suite)
+    }
 }
 document!(TrustAnchor, "KMS-TRUST-ANCHOR/1", 4096);
 
@@ -66,7 +78,7 @@ pub enum SealPurpose {
     TransportKey = 1,
 }
 
-/// One key sealed to the recipient's SM2 key.
+/// One key sealed to the recipient's HSM key.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct SealedEntry {
     /// Key name of the profile; `KEK` for a transport key.
@@ -79,7 +91,7 @@ pub struct SealedEntry {
     pub id: ObjectId,
     /// Check value of the key inside.
     pub kcv: Kcv,
-    /// GM/T 0009 SM2Cipher (DER).
+    /// GM/T 0009 SM2Cipher (DER), or the RSA-OAEP block.
     pub ciphertext: OctetString,
 }
 
@@ -96,7 +108,7 @@ pub struct SealedKeys {
     pub purpose: SealPurpose,
     /// Region code or bureau id of the recipient.
     pub destination: String,
-    /// Key id (SM3 of the SubjectPublicKeyInfo) of the recipient's SM2 key.
+    /// Key id (SM3 of the SubjectPublicKeyInfo) of the recipient's HSM key.
     pub recipient_key: Digest,
     /// Profile digest, for masters.
     #[asn1(context_specific = "0", optional = "true")]
@@ -154,8 +166,10 @@ pub struct BureauApplication {
     pub signing_certificate: OctetString,
     /// X.509 SM2 encryption certificate (DER): card records are encrypted for it.
     pub encryption_certificate: OctetString,
-    /// SM2 key inside its HSM: transport keys are sealed to it.
-    pub hsm_key: PublicKey,
+    /// Key inside its HSM: transport keys are sealed to it.
+    pub hsm_key: SealingKey,
+    /// How that HSM unwraps card keys.
+    pub wrap: KeyWrap,
     /// Serial number of that HSM.
     pub hsm_serial: String,
     /// When (ms since 1970).
@@ -243,6 +257,8 @@ pub struct Manifest {
     pub kek: ObjectId,
     /// Its check value.
     pub kek_kcv: Kcv,
+    /// How it wraps card keys.
+    pub wrap: KeyWrap,
     /// Key id of the encryption certificate's key: records are encrypted for it.
     pub encryption_key: Digest,
     /// Cards in all.

@@ -72,8 +72,8 @@ pub fn peek_label(bytes: &[u8]) -> Result<&str, EncodingError> {
 /// Why bytes are not this document, or this document has no bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EncodingError {
-    /// The signature algorithm is not sm2-with-sm3 with absent parameters.
-    #[error("the signature algorithm is not sm2-with-sm3 (1.2.156.10197.1.501) without parameters")]
+    /// The signature algorithm is neither sm2-with-sm3 nor ecdsa-with-SHA256 with absent parameters.
+    #[error("the signature algorithm is neither sm2-with-sm3 nor ecdsa-with-SHA256 without parameters")]
     Algorithm,
     /// Not DER, or not the fields of this document.
     #[error("not the DER form of this document: {0}")]
@@ -90,7 +90,7 @@ pub enum EncodingError {
     #[error("the bytes are not the one encoding of this document")]
     NotCanonical,
     /// The BIT STRING does not hold one DER signature with 0 unused bits.
-    #[error("the signature field does not hold one SM2 signature in DER")]
+    #[error("the signature field does not hold one signature r, s in DER")]
     Signature,
     /// Longer than the document's limit.
     #[error("the document has {found} bytes, at most {limit} are accepted")]

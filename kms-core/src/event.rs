@@ -16,9 +16,9 @@ pub use ceremony::{Authorised, Closed, Closing, Contributed, Decided, Opened, Pa
 use crate::digest::Digest;
 use crate::encoding::Document;
 use crate::id::{Actor, BatchId, BureauId, ObjectId, Origin, PlanId};
+use crate::keys::PublicKey;
 use crate::plan::Role;
 use crate::secret::Kcv;
-use crate::sm2::PublicKey;
 
 /// Entry 0: the genesis plan took effect.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]

@@ -5,6 +5,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`id`], [`digest`], [`words`], [`secret`] | names, SM3 values and how they are read aloud, secret boxes, check values |
+//! | [`suite`], [`keys`] | families of algorithms; public keys of either, and signatures under them |
 //! | [`sm2`], [`certificate`] | signatures and sealing in software; what a pinned certificate says |
 //! | [`encoding`], [`document`], [`plan`], [`event`], [`package`], [`proof`] | everything that is signed, stored or sent, as strict DER |
 //! | [`log`] | Merkle tree and checkpoints |
@@ -30,6 +31,7 @@ pub mod document;
 pub mod encoding;
 pub mod event;
 pub mod id;
+pub mod keys;
 pub mod log;
 pub mod package;
 pub mod plan;
@@ -42,6 +44,7 @@ pub mod render;
 pub mod secret;
 pub mod sm2;
 pub mod state;
+pub mod suite;
 pub mod verify;
 pub mod violation;
 pub mod words;

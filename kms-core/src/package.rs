@@ -1,6 +1,6 @@
 //! Chunks of a package: wrapped card keys in the open, personal data encrypted for the bureau.
 //!
-//! Binding does not rest on the wrap (RFC 3394 knows no context): each card is one Merkle leaf over
+//! Binding does not rest on the wrap (RFC 3394 knows no context, one ECB block not even authentication): each card is one Merkle leaf over
 //! batch, bureau, transport key, profile, card commitment and every slot's name, group, version and
 //! blob. A bureau checks leaf and signature *before* it unwraps anything (B2). Layout: `docs/formats.md` §8.
 //!
@@ -32,7 +32,7 @@ pub struct SlotKey {
     pub group: u8,
     /// Version of the master it descends from.
     pub version: u16,
-    /// RFC 3394 blob under the transport key.
+    /// Blob under the transport key, of the length that the manifest's wrap makes.
     pub wrapped: OctetString,
     /// Check value, where the profile puts one into the package.
     #[asn1(context_specific = "0", optional = "true")]

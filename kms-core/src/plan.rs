@@ -223,6 +223,11 @@ impl Plan {
         }
     }
 
+    /// Does this genesis plan make a key that components are sealed to?
+    pub fn makes_component_key(&self) -> bool {
+        matches!(self.steps.as_slice(), [_, Step::CreateInstanceKeys(keys)] if keys.component_import.is_some())
+    }
+
     /// The batch step, when this plan issues a batch.
     pub fn batch(&self) -> Option<&IssueBatch> {
         match self.steps.as_slice() {

@@ -9,11 +9,58 @@
 use thiserror::Error;
 
 use crate::id::ObjectId;
+use crate::keys::{SealingKey, Signature, VerifyingKey};
 use crate::secret::Kcv;
-use crate::sm2::{PublicKey, Signature};
+use crate::suite::{CardAlgorithm, KeyWrap, Suite, WRAPPED_BYTES_MAX};
 
-/// Bytes of a 16-byte card key wrapped after RFC 3394.
-pub const WRAPPED_KEY_BYTES: usize = 24;
+/// What an HSM can do, as its vendor map says: known without a call to the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    /// Its family of algorithms.
+    pub suite: Suite,
+    /// What its masters and card keys are.
+    pub cards: CardAlgorithm,
+    /// How it wraps card keys.
+    pub wrap: KeyWrap,
+    /// Can it combine root components (XOR of keys) and diversify masters from the seed?
+    pub components: bool,
+    /// Does it show check values of keys it unwrapped? Without it a delivered key is vouched for by its seal and
+    /// the signature over it alone.
+    pub unwrapped_kcv: bool,
+}
+
+/// A wrapped card key of the length that its wrap makes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Wrapped {
+    wrap: KeyWrap,
+    bytes: [u8; WRAPPED_BYTES_MAX],
+}
+
+impl Wrapped {
+    /// `None` when the length is not that of the wrap.
+    pub fn new(wrap: KeyWrap, blob: &[u8]) -> Option<Self> {
+        let mut bytes = [0; WRAPPED_BYTES_MAX];
+        let fits = blob.len() == wrap.wrapped_bytes();
+        bytes.get_mut(..blob.len()).filter(|_| fits)?.copy_from_slice(blob);
+        Some(Self { wrap, bytes })
+    }
+
+    /// How it was wrapped.
+    pub const fn wrap(&self) -> KeyWrap {
+        self.wrap
+    }
+
+    /// The blob.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.wrap.wrapped_bytes()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Wrapped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Wrapped({}, {:02x?})", self.wrap, self.as_bytes())
+    }
+}
 
 /// What the caller may do about a failed HSM call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,31 +179,31 @@ impl Hold {
 /// CKA_IDs of the keys every instance owns (one purpose each), chosen before they are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstanceKeyIds {
-    /// LOG KEY: SM2, signs checkpoints only.
+    /// LOG KEY: signs checkpoints only.
     pub log: ObjectId,
-    /// INSTANCE KEY: SM2, signs manifests, sealed keys, receipts.
+    /// INSTANCE KEY: signs manifests, sealed keys, receipts.
     pub instance: ObjectId,
-    /// IMPORT KEY: SM2 pair whose private half unwraps masters sealed to this HSM.
+    /// IMPORT KEY: pair whose private half unwraps masters sealed to this HSM.
     pub import: ObjectId,
-    /// COMPONENT IMPORT KEY: SM2 pair whose private half unwraps root components.
-    pub component_import: ObjectId,
-    /// INDEX KEY: HMAC-SM3, makes the keyed card index.
+    /// COMPONENT IMPORT KEY: pair whose private half unwraps root components; none without [`Abilities::components`].
+    pub component_import: Option<ObjectId>,
+    /// INDEX KEY: HMAC, makes the keyed card index.
     pub index: ObjectId,
-    /// STORAGE KEY: SM4, protects card lists at rest.
+    /// STORAGE KEY: protects card lists at rest.
     pub storage: ObjectId,
 }
 
-/// Public halves of the instance's SM2 keys.
+/// Public halves of the instance's key pairs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstancePublicKeys {
     /// Public half of LOG KEY.
-    pub log: PublicKey,
+    pub log: VerifyingKey,
     /// Public half of INSTANCE KEY.
-    pub instance: PublicKey,
+    pub instance: VerifyingKey,
     /// Public half of IMPORT KEY.
-    pub import: PublicKey,
+    pub import: SealingKey,
     /// Public half of COMPONENT IMPORT KEY.
-    pub component_import: PublicKey,
+    pub component_import: Option<SealingKey>,
 }
 
 /// Whether a master may ever leave its HSM wrapped (decided at generation, irreversible).
@@ -188,10 +235,10 @@ pub struct SealedComponent {
     pub kcv: Kcv,
 }
 
-/// A key sealed to a recipient's SM2 key.
+/// A key sealed to a recipient's HSM key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedMaster {
-    /// GM/T 0009 SM2Cipher (DER).
+    /// GM/T 0009 SM2Cipher (DER), or the RSA-OAEP block.
     pub ciphertext: Vec<u8>,
     /// Check value of the key inside.
     pub kcv: Kcv,
@@ -211,8 +258,8 @@ pub struct ChunkOrder {
 /// One wrapped card key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrappedKey {
-    /// RFC 3394 blob.
-    pub wrapped: [u8; WRAPPED_KEY_BYTES],
+    /// Under the transport key.
+    pub wrapped: Wrapped,
     /// Check value where the profile puts one into the package.
     pub kcv: Option<Kcv>,
 }
@@ -225,7 +272,7 @@ pub enum TrustedObject {
     /// Exactly one object with the attributes of its template.
     Present {
         /// Public value, for a RECIPIENT.
-        public_key: Option<PublicKey>,
+        public_key: Option<SealingKey>,
         /// Check value, for a transport key.
         kcv: Option<Kcv>,
     },
@@ -234,7 +281,7 @@ pub enum TrustedObject {
 /// Which template a trusted object must match (hsm templates RECIPIENT and BUREAU KEK).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrustedRole {
-    /// Public SM2 key of a bureau or province: WRAP only, TRUSTED.
+    /// Public key of a bureau or province: WRAP only, TRUSTED.
     Recipient,
     /// Symmetric transport key (KEK): WRAP only, TRUSTED.
     TransportKey,
@@ -245,13 +292,15 @@ pub const LOG_HEAD_BYTES_MAX: usize = 1024;
 
 /// The HSM of an instance, runtime and ceremony duties (user login). Implementations are thread-safe.
 pub trait Hsm: Send + Sync {
+    /// What this HSM can do, from its map; asks no token.
+    fn abilities(&self) -> Abilities;
     /// Token identity and PIN state; also the health check. Does not log in when the PIN is not good.
     fn status(&self) -> HsmResult<TokenStatus>;
     /// Random bytes from the token; at most 64 KiB a call.
     fn random(&self, count: usize) -> HsmResult<Vec<u8>>;
     /// Makes (or adopts) the instance's own keys.
     fn create_instance_keys(&self, ids: &InstanceKeyIds) -> HsmResult<InstancePublicKeys>;
-    /// SM2 signature over the 32-byte value `e = SM3(Z ‖ M)` ([`PublicKey::digest_for_signing`]).
+    /// Signature over the 32-byte value of [`VerifyingKey::digest_for_signing`], in its one accepted form.
     fn sign(&self, key: ObjectId, e: &[u8; 32]) -> HsmResult<Signature>;
     /// Generates (or adopts) masters; answers their check values in order.
     fn generate_masters(&self, masters: &[MasterSpec]) -> HsmResult<Vec<Kcv>>;
@@ -279,9 +328,9 @@ pub trait Hsm: Send + Sync {
     fn seal_transport_key(&self, kek: ObjectId, recipient: ObjectId) -> HsmResult<SealedMaster>;
     /// Diversifies and wraps a chunk: for each block, one key per master, in order. Nothing lasting is made.
     fn issue_chunk(&self, order: &ChunkOrder) -> HsmResult<Vec<Vec<WrappedKey>>>;
-    /// HMAC-SM3 of each value under INDEX KEY.
+    /// HMAC (SM3 or SHA-256) of each value under INDEX KEY.
     fn card_index(&self, index: ObjectId, values: &[Vec<u8>]) -> HsmResult<Vec<[u8; 32]>>;
-    /// Encrypts for storage: SM4-GCM under STORAGE KEY with a fresh nonce; the answer carries nonce and tag.
+    /// Encrypts for storage, authenticated together with `context`, under STORAGE KEY.
     fn protect(&self, storage: ObjectId, plaintext: &[u8], context: &[u8]) -> HsmResult<Vec<u8>>;
     /// Opens what [`Hsm::protect`] made under the same context; damage is `Refused`.
     fn unprotect(&self, storage: ObjectId, protected: &[u8], context: &[u8]) -> HsmResult<Vec<u8>>;
@@ -295,7 +344,7 @@ pub trait Hsm: Send + Sync {
 /// who enters the SO PIN: it sets trust and nothing else. Never part of the server.
 pub trait SecurityOfficerToken {
     /// Stores (or adopts) a recipient's public key, TRUSTED, WRAP only.
-    fn trust_recipient(&self, id: ObjectId, label: &str, key: &PublicKey) -> HsmResult<()>;
+    fn trust_recipient(&self, id: ObjectId, label: &str, key: &SealingKey) -> HsmResult<()>;
     /// Generates (or adopts) a transport key, TRUSTED, WRAP only; answers its check value.
     fn create_transport_key(&self, id: ObjectId, label: &str) -> HsmResult<Kcv>;
 }
@@ -303,31 +352,47 @@ pub trait SecurityOfficerToken {
 /// One key of a chunk on its way from the transport key to the personalization key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RewrapItem {
-    /// RFC 3394 blob under the transport key.
-    pub wrapped: [u8; WRAPPED_KEY_BYTES],
+    /// Under the transport key.
+    pub wrapped: Wrapped,
     /// Check value from the package; compared inside when present.
     pub kcv: Option<Kcv>,
 }
 
+/// What vouches for a transport key that was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirmation {
+    /// The token computed its check value, and it is the one of the sealed set.
+    ByCheckValue,
+    /// The make shows no check value of unwrapped keys: only seal and signature of the sealed set vouch for it.
+    BySealOnly,
+}
+
+/// Card keys wrapped under the personalization key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewrapped {
+    /// Blobs in the order of the items.
+    pub keys: Vec<Wrapped>,
+    /// For how many the token compared the package's check value.
+    pub compared: usize,
+}
+
 /// The bureau's own HSM.
 pub trait BureauHsm {
+    /// What this HSM can do, from its map; asks no token.
+    fn abilities(&self) -> Abilities;
     /// Token identity and PIN state.
     fn status(&self) -> HsmResult<TokenStatus>;
-    /// Makes (or adopts, by label) the bureau's SM2 pair that transport keys are sealed to.
-    fn create_import_key(&self, label: &str) -> HsmResult<PublicKey>;
-    /// Test instances only: installs a known private scalar instead of a generated one.
-    fn install_import_key(&self, label: &str, scalar: &[u8; 32]) -> HsmResult<PublicKey>;
-    /// Opens a sealed transport key into the token as an UNWRAP-only key under `id` (or adopts it); checks the KCV.
-    fn open_transport_key(&self, import_label: &str, id: ObjectId, sealed: &SealedMaster) -> HsmResult<()>;
-    /// Unwraps each key as a session object (authenticated), compares the check value, wraps it again
-    /// under the personalization key of that label, destroys it. Answers blobs in order.
+    /// Makes (or adopts, by label) the bureau's pair that transport keys are sealed to.
+    fn create_import_key(&self, label: &str) -> HsmResult<SealingKey>;
+    /// Test instances of suite sm only: installs a known private scalar instead of a generated one.
+    fn install_import_key(&self, label: &str, scalar: &[u8; 32]) -> HsmResult<SealingKey>;
+    /// Opens a sealed transport key into the token as an UNWRAP-only key under `id` (or adopts it); checks the KCV
+    /// where the make shows one.
+    fn open_transport_key(&self, import_label: &str, id: ObjectId, sealed: &SealedMaster) -> HsmResult<Confirmation>;
+    /// Unwraps each key as a session object, compares the check value where there is one and the make shows it, wraps
+    /// it again under the personalization key of that label, destroys it. Answers blobs in order.
     /// An error's `detail` names the index of the first bad item.
-    fn rewrap(
-        &self,
-        transport: ObjectId,
-        personalization_label: &str,
-        items: &[RewrapItem],
-    ) -> HsmResult<Vec<[u8; WRAPPED_KEY_BYTES]>>;
+    fn rewrap(&self, transport: ObjectId, personalization_label: &str, items: &[RewrapItem]) -> HsmResult<Rewrapped>;
 }
 
 /// A bureau's security officer session: makes the TRUSTED personalization key.

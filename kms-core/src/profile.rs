@@ -61,6 +61,7 @@ pub struct KeyProfile {
     national_custody: Custody,
     provincial_custody: Custody,
     path: Path,
+    algorithm: Algorithm,
     keys: Vec<ProfileKey>,
     digest: Digest,
 }
@@ -87,8 +88,9 @@ impl KeyProfile {
         check_custody(&parts, &mut found);
         let keys: Vec<_> = parts.keys.iter().filter_map(|key| ProfileKey::from_parts(key, &mut found)).collect();
         let path = common_path(&keys, &mut found);
-        match (id, path) {
-            (Some(id), Some(path)) if found.is_empty() => Ok(Self {
+        let algorithm = common_algorithm(&keys, &mut found);
+        match (id, path, algorithm) {
+            (Some(id), Some(path), Some(algorithm)) if found.is_empty() => Ok(Self {
                 id,
                 version: parts.version,
                 title: parts.title,
@@ -96,6 +98,7 @@ impl KeyProfile {
                 national_custody: parts.national_custody,
                 provincial_custody: parts.provincial_custody,
                 path,
+                algorithm,
                 keys,
                 digest,
             }),
@@ -143,6 +146,12 @@ impl KeyProfile {
     #[must_use]
     pub const fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The algorithm of every key of the profile.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// The keys, in listing order.
@@ -233,4 +242,13 @@ fn common_path(keys: &[ProfileKey], found: &mut Vec<ProfileViolation>) -> Option
         found.push(ProfileViolation::MixedPaths { key: key.name().as_str().into() });
     }
     Some(path.clone())
+}
+
+/// The masters of a profile lie in one HSM, whose map has one algorithm for them.
+fn common_algorithm(keys: &[ProfileKey], found: &mut Vec<ProfileViolation>) -> Option<Algorithm> {
+    let algorithm = keys.first()?.algorithm();
+    for key in keys.iter().filter(|key| key.algorithm() != algorithm) {
+        found.push(ProfileViolation::MixedAlgorithms { key: key.name().as_str().into() });
+    }
+    Some(algorithm)
 }

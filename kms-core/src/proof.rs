@@ -10,9 +10,9 @@ use crate::digest::Digest;
 use crate::encoding::{self, Document, EncodingError};
 use crate::event::LogEntry;
 use crate::id::Origin;
+use crate::keys::Verifier;
 use crate::log::checkpoint::{self, Checkpoint, CheckpointRefused};
 use crate::log::merkle::{self, ProofInvalid};
-use crate::sm2::PublicKey;
 
 /// A log entry, its path to the root, and the checkpoint note that signs the root.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
@@ -71,7 +71,7 @@ pub enum InclusionInvalid {
 
 impl Inclusion {
     /// Checks the proof against the log key; answers the entry it proves and the checkpoint.
-    pub fn verify(&self, origin: &Origin, log_key: &PublicKey) -> Result<(LogEntry, Checkpoint), InclusionInvalid> {
+    pub fn verify(&self, origin: &Origin, log_key: &impl Verifier) -> Result<(LogEntry, Checkpoint), InclusionInvalid> {
         let head = checkpoint::parse_and_verify(&self.checkpoint, origin.as_str(), log_key)?;
         if head.size() != self.size {
             return Err(InclusionInvalid::Size { expected: head.size(), found: self.size });

@@ -11,6 +11,10 @@ use crate::digest::Digest;
 use crate::document::{BureauApplication, TrustAnchor};
 use crate::encoding::{EncodingError, Signed};
 use crate::plan::{Environment, FoundInstance, Level, MasterEntry, Plan, Role, Step};
+use crate::suite::{CardAlgorithm, KeyWrap};
+
+/// What stands where a component key would.
+const NO_COMPONENTS: &str = "none: this make of HSM combines no components";
 
 /// One line of the rendering: a label and what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,12 +116,14 @@ impl Page {
                 self.line("checkpoint key (LOG)", s.log.to_string());
                 self.line("signing key (INSTANCE)", s.instance.to_string());
                 self.line("import key (IMPORT)", s.import.to_string());
-                self.line("component import key", s.component_import.to_string());
+                let component = s.component_import.map_or(NO_COMPONENTS.to_owned(), |id| id.to_string());
+                self.line("component import key", component);
                 self.line("card index key (INDEX)", s.index.to_string());
                 self.line("storage key (STORAGE)", s.storage.to_string());
             }
             Step::CreateMasters(s) => {
                 self.line("profile", format!("{} (SM3 {})", s.profile_id, s.profile));
+                self.line("algorithm of the keys", algorithm(s.algorithm));
                 self.custody(s.transferable);
                 if s.custodians.is_empty() {
                     self.line("origin of the keys", "every master generated inside the HSM");
@@ -151,6 +157,7 @@ impl Page {
             Step::ImportMasters(s) => {
                 self.line("profile", format!("{} (SM3 {})", s.profile_id, s.profile));
                 self.line("sealed set (SM3)", s.sealed.to_string());
+                self.line("algorithm of the keys", algorithm(s.algorithm));
                 self.custody(s.transferable);
                 self.masters(&s.masters)?;
             }
@@ -159,6 +166,7 @@ impl Page {
                 self.application(s.application.as_bytes())?;
                 self.line("its key in our HSM", s.recipient.to_string());
                 self.line("transport key (KEK)", s.kek.to_string());
+                self.line("it wraps card keys by", wrap(s.wrap));
                 self.line("batches allowed until", time(s.valid_until_ms));
             }
             Step::SealTransportKey(s) => {
@@ -184,6 +192,7 @@ impl Page {
     fn founding(&mut self, found: &FoundInstance) {
         self.line("level", level(found.level));
         self.line("region", found.region.to_string());
+        self.line("suite of its HSM", found.suite.in_words());
         self.line("policy file (SM3)", found.policy.to_string());
         for person in &found.people {
             let value = format!("{} ({}), {}, key {}", person.id, person.name, role(person.role), person.key.id());
@@ -237,8 +246,11 @@ impl Page {
         self.line("its environment", environment(anchor.environment));
         self.line("its genesis plan", anchor.genesis.to_string());
         self.line("its HSM serial", anchor.hsm_serial.clone());
+        let suite = anchor.suite().map_or("MIXED — do not sign", crate::suite::Suite::in_words);
+        self.line("its suite", suite);
         self.line("its HSM import key", anchor.import_key.id().to_string());
-        self.line("its component key", anchor.component_key.id().to_string());
+        let component = anchor.component_key.as_ref().map_or(NO_COMPONENTS.to_owned(), |key| key.id().to_string());
+        self.line("its component key", component);
         self.line("its signing key", anchor.instance_key.id().to_string());
         self.line("its checkpoint key", anchor.log_key.id().to_string());
         self.line("trust anchor (SM3)", digest.to_string());
@@ -269,6 +281,8 @@ impl Page {
         }
         self.line("its HSM serial", application.hsm_serial.clone());
         self.line("its HSM key", application.hsm_key.id().to_string());
+        self.line("suite of its HSM", application.hsm_key.suite().in_words());
+        self.line("its HSM unwraps by", wrap(application.wrap));
         self.line("application made", time(application.created_ms));
         self.line("application (SM3)", digest.to_string());
         self.line("read aloud, compare", digest.words().join(" "));
@@ -280,6 +294,20 @@ fn environment(environment: Environment) -> &'static str {
     match environment {
         Environment::Production => "PRODUCTION",
         Environment::Test => "test",
+    }
+}
+
+fn algorithm(algorithm: CardAlgorithm) -> String {
+    match algorithm {
+        CardAlgorithm::Aes128 => "AES-128, where the profile says SM4".to_owned(),
+        CardAlgorithm::Sm1 | CardAlgorithm::Sm4 => algorithm.name().to_owned(),
+    }
+}
+
+fn wrap(wrap: KeyWrap) -> &'static str {
+    match wrap {
+        KeyWrap::Rfc3394 => "rfc3394 (authenticated key wrap, 24 bytes)",
+        KeyWrap::Ecb => "ecb (one block, 16 bytes; not authenticated: the signed Merkle leaf alone binds each key)",
     }
 }
 

@@ -8,14 +8,13 @@
 mod private_key;
 mod private_key_file;
 mod public_key;
-mod signature;
 
 pub use ::sm2::elliptic_curve::rand_core;
 
 pub use private_key::{DecryptError, GenerateError, InvalidScalar, SCALAR_BYTES, SecretKey, SigningFailed};
 pub use private_key_file::{KDF_LOG_N_MAX, KDF_ROUNDS_MAX, KEY_FILE_BYTES_MAX, KeyFileError, PemLabel};
+pub(crate) use public_key::SPKI_PREFIX;
 pub use public_key::{EncryptError, InvalidPublicKey, PLAINTEXT_BYTES_MAX, PublicKey, SPKI_BYTES};
-pub use signature::{InvalidSignature, SIGNATURE_DER_BYTES_MAX, Signature, SignatureInvalid};
 
 /// The signer id of GM/T 0009, used everywhere in this system.
 pub const SIGNER_ID: &str = "1234567812345678";

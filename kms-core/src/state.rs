@@ -30,10 +30,11 @@ use crate::document::{BureauApplication, TrustAnchor};
 use crate::encoding::{self, Document, Signed};
 use crate::event::{Event, LogEntry};
 use crate::id::{Actor, BatchId, BureauId, ObjectId, PersonId, PlanId, ProfileId, RegionCode};
+use crate::keys::{SealingKey, Verifier, VerifyingKey};
 use crate::log::merkle::{self, Frontier};
 use crate::plan::{Person, Role};
 use crate::secret::Kcv;
-use crate::sm2::PublicKey;
+use crate::suite::CardAlgorithm;
 use crate::violation::Violation;
 
 /// Where the documents that entries name by digest are found.
@@ -77,6 +78,8 @@ pub struct MasterSet {
     pub profile_id: ProfileId,
     /// Ceremony that made them.
     pub plan: PlanId,
+    /// What they are.
+    pub algorithm: CardAlgorithm,
     /// May they leave wrapped.
     pub transferable: bool,
     /// In profile order.
@@ -134,13 +137,13 @@ pub struct InstanceKeys {
     /// Their CKA_IDs.
     pub ids: crate::plan::CreateInstanceKeys,
     /// Verifies checkpoints.
-    pub log: PublicKey,
+    pub log: VerifyingKey,
     /// Verifies manifests, sealed keys, receipts.
-    pub instance: PublicKey,
+    pub instance: VerifyingKey,
     /// Masters are sealed to it.
-    pub import: PublicKey,
-    /// Components are sealed to it.
-    pub component_import: PublicKey,
+    pub import: SealingKey,
+    /// Components are sealed to it, where the HSM combines any.
+    pub component_import: Option<SealingKey>,
     /// SM3 of the signed trust anchor.
     pub anchor: Digest,
 }
@@ -363,6 +366,10 @@ fn parse_signed<D: Document>(bytes: &[u8], what: &'static str) -> Result<Signed<
     Signed::parse(bytes).map_err(|reason| Violation::DocumentMalformed { what, reason })
 }
 
-fn verified<'a, D: Document>(signed: &'a Signed<D>, key: &PublicKey, what: &'static str) -> Result<&'a D, Violation> {
+fn verified<'a, D: Document>(
+    signed: &'a Signed<D>,
+    key: &impl Verifier,
+    what: &'static str,
+) -> Result<&'a D, Violation> {
     signed.verify(key).map_err(|_| Violation::SignatureInvalid { what })
 }

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::digest::Digest;
 use crate::encoding::EncodingError;
 use crate::id::{Actor, BatchId, BureauId, PersonId, PlanId, RegionCode};
+use crate::suite::{KeyWrap, Suite};
 
 /// A rule of the state machine that an entry breaks.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -103,6 +104,12 @@ pub enum Violation {
     WrongLevel { level: &'static str },
     #[error("the other side was founded as another environment")]
     EnvironmentMixed,
+    #[error("{what} is of suite {found}, this instance of suite {own}: both sides need HSMs of one suite")]
+    SuiteDiffers { what: &'static str, own: Suite, found: Suite },
+    #[error("the HSM of {bureau} unwraps card keys by {found}, the plan says {planned}")]
+    WrapDiffers { bureau: BureauId, planned: KeyWrap, found: KeyWrap },
+    #[error("this HSM combines no components: generate the masters in the HSM instead, leave out --custodian")]
+    ComponentsUnsupported,
     #[error("province {region} is already paired")]
     ProvinceKnown { region: RegionCode },
     #[error("there is no province {region}")]
@@ -188,6 +195,9 @@ impl Violation {
             Self::ProfileWithoutMasters { .. } => "profile-without-masters",
             Self::WrongLevel { .. } => "wrong-level",
             Self::EnvironmentMixed => "environment-mixed",
+            Self::SuiteDiffers { .. } => "suite-differs",
+            Self::WrapDiffers { .. } => "wrap-differs",
+            Self::ComponentsUnsupported => "components-unsupported",
             Self::ProvinceKnown { .. } => "province-known",
             Self::ProvinceUnknown { .. } => "province-unknown",
             Self::NationKnown => "nation-known",

@@ -5,9 +5,10 @@
 
 use cryptoki_sys::{CK_OBJECT_HANDLE, CKA_EC_PARAMS, CKA_ID, CKA_LABEL, CKA_VALUE};
 use kms_core::id::ObjectId;
-use kms_core::ports::{HsmResult, SealedMaster, WRAPPED_KEY_BYTES};
+use kms_core::ports::{Confirmation, HsmResult, SealedMaster};
 use kms_core::secret::{Kcv, Secret};
 use kms_core::sm2::{PublicKey, SecretKey};
+use kms_core::suite::KeyWrap;
 
 use crate::config::Lanes;
 use crate::fault::{about, from_cryptoki, refused};
@@ -19,6 +20,9 @@ use crate::session::{Passing, Token, missing};
 use crate::template::{BUREAU_IMPORT, BUREAU_TRANSPORT, CARD, INERT_PUBLIC, PERSONALIZATION};
 use crate::vendor::Operation;
 use crate::wire::CHUNK_KEYS_MAX;
+
+/// Bytes of a wrapped key.
+const WRAPPED_KEY_BYTES: usize = KeyWrap::Rfc3394.wrapped_bytes();
 
 /// Makes or adopts (by label) the pair that transport keys are sealed to.
 pub(crate) fn create_import_key(token: &mut Token, label: &str) -> HsmResult<PublicKey> {
@@ -60,7 +64,7 @@ pub(crate) fn open_transport_key(
     import_label: &str,
     id: ObjectId,
     sealed: &SealedMaster,
-) -> HsmResult<()> {
+) -> HsmResult<Confirmation> {
     let import = find_import_key(token, import_label)?;
     let (import, _) = import.ok_or_else(|| missing(&BUREAU_IMPORT, &format!("label {import_label:?}")))?;
     let expected = BUREAU_TRANSPORT.template(token.map()).bytes(CKA_ID, id.as_bytes());
@@ -71,7 +75,8 @@ pub(crate) fn open_transport_key(
         made = Some(key);
         Ok(key)
     })?;
-    compare(token, key, sealed.kcv, "open_transport_key", || format!("transport key {id}")).map(drop).map_err(|error| {
+    let compared = compare(token, key, sealed.kcv, "open_transport_key", || format!("transport key {id}"));
+    compared.map(|_| Confirmation::ByCheckValue).map_err(|error| {
         let removed = made.map(|key| token.session().and_then(|session| token.functions().destroy(session, key)));
         match removed {
             Some(Err(left)) => about(error, || format!("and the key could not be removed again: {left}")),
@@ -133,9 +138,10 @@ impl<'r> RewrapWork<'r> {
         )
     }
 
-    /// The blobs, in the order of the items.
-    pub(crate) fn finish(self) -> Vec<Vec<u8>> {
-        self.spans.into_answers().flatten().collect()
+    /// The blobs, in the order of the items, and how many check values were compared: every one there was.
+    pub(crate) fn finish(self) -> (Vec<Vec<u8>>, u32) {
+        let compared = self.items.iter().map(|(_, kcv)| u32::from(kcv.is_some())).sum();
+        (self.spans.into_answers().flatten().collect(), compared)
     }
 }
 

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kms_core::id::ObjectId;
+use kms_core::keys::{InvalidPublicKey, PublicKey};
 use kms_core::ports::{Custody, HsmResult, MasterSpec, SealedMaster};
 use kms_core::secret::Kcv;
-use kms_core::sm2::PublicKey;
 
 use crate::config::{HsmConfig, PinSource};
 use crate::vendor::{MapError, VendorMap};
@@ -128,8 +128,12 @@ fn sealed(response: Response, count: usize) -> HsmResult<Vec<SealedMaster>> {
     }
 }
 
-fn public_key(point: &[u8]) -> HsmResult<PublicKey> {
-    PublicKey::from_sec1(point).map_err(|error| garbled(&error.to_string()))
+/// A public key of the kind that its purpose wants.
+fn public_key<K>(spki: &[u8]) -> HsmResult<K>
+where
+    K: TryFrom<PublicKey, Error = InvalidPublicKey>,
+{
+    PublicKey::from_spki_der(spki).and_then(K::try_from).map_err(|error| garbled(&error.to_string()))
 }
 
 fn array<const N: usize>(bytes: &[u8]) -> HsmResult<[u8; N]> {

@@ -5,10 +5,9 @@
 
 use cryptoki_sys::{CK_OBJECT_HANDLE, CKA_EC_PARAMS, CKA_EC_POINT, CKA_ID, CKA_LABEL, CKO_PUBLIC_KEY};
 use kms_core::id::ObjectId;
+use kms_core::keys::Signature;
 use kms_core::ports::{FaultClass, HsmResult, InstanceKeyIds, InstancePublicKeys};
-use kms_core::sm2::{PublicKey, Signature};
-use sm2::dsa::VerifyingKey;
-use sm2::dsa::signature::hazmat::PrehashVerifier as _;
+use kms_core::sm2::PublicKey;
 
 use crate::fault::{fault, refused};
 use crate::raw::{Encoded, Parameter};
@@ -29,18 +28,15 @@ const SIGNATURE_BYTES_MAX: usize = 128;
 pub(crate) fn create_keys(token: &mut Token, ids: &InstanceKeyIds) -> HsmResult<InstancePublicKeys> {
     secret_key(token, &INDEX, ids.index, "kms index key", Operation::HmacKeyGen)?;
     secret_key(token, &STORAGE, ids.storage, "kms storage key", Operation::KeyGen)?;
-    Ok(InstancePublicKeys {
-        log: key_pair(token, &SIGNING, &VERIFYING, ids.log, "kms log key")?,
-        instance: key_pair(token, &SIGNING, &VERIFYING, ids.instance, "kms instance key")?,
-        import: key_pair(token, &IMPORT, &INERT_PUBLIC, ids.import, "kms import key")?,
-        component_import: key_pair(
-            token,
-            &COMPONENT_IMPORT,
-            &INERT_PUBLIC,
-            ids.component_import,
-            "kms component import key",
-        )?,
-    })
+    let log = key_pair(token, &SIGNING, &VERIFYING, ids.log, "kms log key")?.into();
+    let instance = key_pair(token, &SIGNING, &VERIFYING, ids.instance, "kms instance key")?.into();
+    let import = key_pair(token, &IMPORT, &INERT_PUBLIC, ids.import, "kms import key")?.into();
+    let component_import = ids
+        .component_import
+        .map(|id| key_pair(token, &COMPONENT_IMPORT, &INERT_PUBLIC, id, "kms component import key"))
+        .transpose()?
+        .map(Into::into);
+    Ok(InstancePublicKeys { log, instance, import, component_import })
 }
 
 /// Makes or adopts a symmetric key by generation; answers its handle.
@@ -137,9 +133,7 @@ pub(crate) fn signature(encoding: SignatureEncoding, bytes: &[u8]) -> Option<Sig
 
 /// Verifies over the ready value `e`.
 pub(crate) fn verifies(key: &PublicKey, e: &[u8; 32], signature: &Signature) -> bool {
-    let key = VerifyingKey::from_sec1_bytes(kms_core::sm2::SIGNER_ID, &key.to_sec1());
-    let signature = sm2::dsa::Signature::from_slice(&signature.to_raw());
-    matches!((key, signature), (Ok(key), Ok(signature)) if key.verify_prehash(e, &signature).is_ok())
+    key.verify_digest(e, signature).is_ok()
 }
 
 /// A public key object's template for C_CreateObject.

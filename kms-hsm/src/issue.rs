@@ -6,7 +6,8 @@
 
 use cryptoki_sys::{CK_OBJECT_HANDLE, CKA_ID};
 use kms_core::id::ObjectId;
-use kms_core::ports::{HsmResult, WRAPPED_KEY_BYTES};
+use kms_core::ports::HsmResult;
+use kms_core::suite::KeyWrap;
 
 use crate::config::Lanes;
 use crate::fault::{about, refused};
@@ -16,6 +17,9 @@ use crate::session::{Passing, Token};
 use crate::template::{CARD, MASTER, TRANSPORT};
 use crate::vendor::Operation;
 use crate::wire::{CHUNK_KEYS_MAX, Id, KCV_BYTES};
+
+/// Bytes of a wrapped key.
+const WRAPPED_KEY_BYTES: usize = KeyWrap::Rfc3394.wrapped_bytes();
 
 /// Wrapped keys end to end, card by card; check values of the flagged masters likewise.
 #[derive(Default)]

@@ -5,9 +5,9 @@
 //! object is adopted only with every attribute and the same public value.
 
 use kms_core::id::ObjectId;
+use kms_core::keys::SealingKey;
 use kms_core::ports::HsmResult;
 use kms_core::secret::Kcv;
-use kms_core::sm2::PublicKey;
 
 use crate::bureau::{fresh_id, id_of};
 use crate::fault::refused;
@@ -18,7 +18,9 @@ use crate::template::{PERSONALIZATION, RECIPIENT, TRANSPORT};
 use crate::vendor::Operation;
 
 /// Stores or adopts a recipient's public key.
-pub(crate) fn trust_recipient(token: &mut Token, id: ObjectId, label: &str, key: &PublicKey) -> HsmResult<()> {
+pub(crate) fn trust_recipient(token: &mut Token, id: ObjectId, label: &str, key: &SealingKey) -> HsmResult<()> {
+    let key =
+        key.as_sm2().ok_or_else(|| refused("trust_recipient", "SUITE", "the key is not of this token's suite"))?;
     let expected = named(RECIPIENT.template(token.map()), id, label);
     let wanted = public_object(token, &RECIPIENT, id, label, key);
     let object = token.adopt_or_make(&RECIPIENT, id, &expected, |token| {

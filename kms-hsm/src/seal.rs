@@ -57,7 +57,7 @@ pub(crate) fn look_up(token: &mut Token, id: ObjectId, role: TrustedRole) -> Hsm
     };
     check_trusted(token, row, object, id)?;
     Ok(match role {
-        TrustedRole::Recipient => TrustedObject::Present { public_key: Some(point(token, object)?), kcv: None },
+        TrustedRole::Recipient => TrustedObject::Present { public_key: Some(point(token, object)?.into()), kcv: None },
         TrustedRole::TransportKey => TrustedObject::Present { public_key: None, kcv: Some(token.kcv(object)?) },
     })
 }

@@ -16,10 +16,13 @@ use cryptoki_sys::{
     CK_ATTRIBUTE_TYPE, CK_KEY_TYPE, CK_MECHANISM_TYPE, CKA_ALLOWED_MECHANISMS, CKA_CHECK_VALUE, CKA_COPYABLE,
     CKA_DERIVE_TEMPLATE, CKA_DESTROYABLE, CKA_TRUSTED, CKA_UNWRAP_TEMPLATE, CKA_WRAP_TEMPLATE, CKA_WRAP_WITH_TRUSTED,
 };
+use kms_core::ports::Abilities;
+use kms_core::suite::{CardAlgorithm, KeyWrap};
 use serde::Deserialize;
 
 pub use error::{MapError, MapFault};
-pub use operation::{Operation, Suite};
+pub use kms_core::suite::Suite;
+pub use operation::Operation;
 
 use crate::sandbox::Needs;
 use file::{Entry, MapFile};
@@ -275,6 +278,16 @@ impl VendorMap {
     #[must_use]
     pub const fn suite(&self) -> Suite {
         self.suite
+    }
+
+    /// What a token of this make can do for the main work.
+    #[must_use]
+    pub fn abilities(&self) -> Abilities {
+        let (cards, numbered) = match self.suite {
+            Suite::Intl => (CardAlgorithm::Aes128, false),
+            Suite::Sm => (CardAlgorithm::Sm4, self.mechanism(Operation::XorKeys).is_some()),
+        };
+        Abilities { suite: self.suite, cards, wrap: KeyWrap::Rfc3394, components: numbered, unwrapped_kcv: true }
     }
 
     /// Key types.

@@ -25,8 +25,8 @@ pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most keys in one chunk order: cards × masters.
 pub const CHUNK_KEYS_MAX: usize = 256 * 1024;
 
-/// Bytes of a wrapped key and its check value in a chunk answer.
-const CHUNK_KEY_BYTES: usize = kms_core::ports::WRAPPED_KEY_BYTES + KCV_BYTES;
+/// Most bytes of a wrapped key and its check value in a chunk answer.
+const CHUNK_KEY_BYTES: usize = kms_core::suite::WRAPPED_BYTES_MAX + KCV_BYTES;
 /// Bytes of a check value in chunks: three of `E_K(0)`.
 pub(crate) const KCV_BYTES: usize = 3;
 const _: () = assert!(2 * CHUNK_KEYS_MAX * CHUNK_KEY_BYTES <= FRAME_BYTES_MAX);
@@ -128,9 +128,9 @@ pub(crate) enum Request {
         log: Id,
         instance: Id,
         import: Id,
-        component_import: Id,
         index: Id,
         storage: Id,
+        component_import: Option<Id>,
     },
     CreatePersonalizationKey {
         label: String,
@@ -213,6 +213,7 @@ pub(crate) enum Request {
     TrustRecipient {
         id: Id,
         label: String,
+        /// SubjectPublicKeyInfo, like every public key on this wire.
         key: Vec<u8>,
     },
     TrustedObject {
@@ -232,6 +233,10 @@ pub(crate) enum Response {
     Absent,
     Bytes(Vec<u8>),
     Checks(Vec<crate::doctor::Check>),
+    /// A transport key is open; whether its check value was compared.
+    Confirmed {
+        by_check_value: bool,
+    },
     /// Wrapped keys end to end, card by card; then the check values of the flagged masters likewise.
     Chunk {
         wrapped: Vec<u8>,
@@ -249,6 +254,11 @@ pub(crate) enum Response {
     },
     /// What the worker has given up, before it was given a secret or loaded a library.
     Restricted(Vec<WireRestriction>),
+    /// Blobs in order, and for how many of them the token compared a check value.
+    Rewrapped {
+        blobs: Vec<Vec<u8>>,
+        compared: u32,
+    },
     Sealed(Vec<Sealed>),
     Status(Status),
 }

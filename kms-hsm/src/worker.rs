@@ -13,11 +13,11 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 
 use kms_core::id::ObjectId;
+use kms_core::keys::{PublicKey, SealingKey};
 use kms_core::ports::{
-    Custody, HsmResult, InstanceKeyIds, MasterSpec, SealedComponent, SealedMaster, TrustedObject, TrustedRole,
+    Confirmation, Custody, HsmResult, InstanceKeyIds, MasterSpec, SealedComponent, SealedMaster, TrustedObject, TrustedRole,
 };
 use kms_core::secret::{Pin, Secret};
-use kms_core::sm2::PublicKey;
 use zeroize::Zeroizing;
 
 use crate::bureau::RewrapWork;
@@ -182,7 +182,8 @@ fn handle(token: &mut Token, request: &Request, scalar: Option<Frame>) -> HsmRes
                 .collect();
             let mut work = RewrapWork::new(id(transport), personalization_label, items?, token.lanes())?;
             token.attempt(|token| work.run(token))?;
-            Ok(Response::Items(work.finish()))
+            let (blobs, compared) = work.finish();
+            Ok(Response::Rewrapped { blobs, compared })
         }
         _ => token.attempt(|token| dispatch(token, request)),
     }
@@ -192,18 +193,19 @@ fn dispatch(token: &mut Token, request: &Request) -> HsmResult<Response> {
     match request {
         Request::CardIndex { index, values } => storage::card_index(token, id(index), values).map(Response::Items),
         Request::CreateImportKey { label } => bureau::create_import_key(token, label).map(public_key),
-        Request::CreateInstanceKeys { log, instance, import, component_import, index, storage } => {
+        Request::CreateInstanceKeys { log, instance, import, index, storage, component_import } => {
             let ids = InstanceKeyIds {
                 log: id(log),
                 instance: id(instance),
                 import: id(import),
-                component_import: id(component_import),
                 index: id(index),
                 storage: id(storage),
+                component_import: component_import.as_ref().map(id),
             };
             let keys = instance::create_keys(token, &ids)?;
-            let keys = [keys.log, keys.instance, keys.import, keys.component_import];
-            Ok(Response::Items(keys.iter().map(|key| key.to_sec1().to_vec()).collect()))
+            let made = [PublicKey::from(keys.log), keys.instance.into(), keys.import.into()].into_iter();
+            let made = made.chain(keys.component_import.map(PublicKey::from));
+            Ok(Response::Items(made.map(|key| key.to_spki_der()).collect()))
         }
         Request::CreatePersonalizationKey { label } => {
             officer::create_personalization_key(token, label).map(|kcv| Response::Kcvs(vec![kcv.into()]))
@@ -239,7 +241,8 @@ fn dispatch(token: &mut Token, request: &Request) -> HsmResult<Response> {
             Ok(Response::Kcvs(std::iter::once(seed).chain(kcvs).map(WireKcv::from).collect()))
         }
         Request::OpenTransportKey { import_label, id: key, sealed } => {
-            bureau::open_transport_key(token, import_label, id(key), &sealed_master(sealed)?).map(|()| Response::Done)
+            let by = bureau::open_transport_key(token, import_label, id(key), &sealed_master(sealed)?)?;
+            Ok(Response::Confirmed { by_check_value: by == Confirmation::ByCheckValue })
         }
         Request::Protect { storage, plaintext, context } => {
             storage::protect(token, id(storage), plaintext, context).map(Response::Bytes)
@@ -258,8 +261,8 @@ fn dispatch(token: &mut Token, request: &Request) -> HsmResult<Response> {
             instance::sign(token, id(key), e).map(|signature| Response::Bytes(signature.to_raw().to_vec()))
         }
         Request::Status => token.status().map(|status| Response::Status(status.into())),
-        Request::TrustRecipient { id: key, label, key: point } => {
-            let public = PublicKey::from_sec1(point)
+        Request::TrustRecipient { id: key, label, key: spki } => {
+            let public = SealingKey::from_spki_der(spki)
                 .map_err(|error| refused("trust_recipient", "PUBLIC_KEY", error.to_string()))?;
             officer::trust_recipient(token, id(key), label, &public).map(|()| Response::Done)
         }
@@ -268,7 +271,7 @@ fn dispatch(token: &mut Token, request: &Request) -> HsmResult<Response> {
             Ok(match seal::look_up(token, id(key), role)? {
                 TrustedObject::Absent => Response::Absent,
                 TrustedObject::Present { public_key, kcv } => Response::Present {
-                    public_key: public_key.map(|key| key.to_sec1().to_vec()),
+                    public_key: public_key.map(|key| key.to_spki_der()),
                     kcv: kcv.map(WireKcv::from),
                 },
             })
@@ -292,8 +295,8 @@ fn sealed_master(sealed: &Sealed) -> HsmResult<SealedMaster> {
     Ok(SealedMaster { ciphertext: sealed.ciphertext.clone(), kcv: sealed.kcv.decode()? })
 }
 
-fn public_key(key: PublicKey) -> Response {
-    Response::Bytes(key.to_sec1().to_vec())
+fn public_key(key: impl Into<PublicKey>) -> Response {
+    Response::Bytes(key.into().to_spki_der())
 }
 
 #[cfg(test)]

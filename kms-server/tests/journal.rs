@@ -9,12 +9,14 @@ use kms_core::digest::Digest;
 use kms_core::encoding::{self, Document as _, Signed};
 use kms_core::event::{Event, Founded, Refused, Started};
 use kms_core::id::{Actor, Nonce, ObjectId, Origin, PersonId, PlanId, RegionCode};
+use kms_core::keys::SignatureAlgorithm;
 use kms_core::log::merkle;
 use kms_core::plan::{
     Approval, CreateInstanceKeys, Decision, Environment, FoundInstance, Level, Person, Plan, QuorumRule, Role, Step,
 };
 use kms_core::policy::Operation;
 use kms_core::sm2::SecretKey;
+use kms_core::suite::Suite;
 use kms_server::fault::Fault;
 use kms_server::journal::{Act, DamagedLog, Journal};
 use kms_server::store::{Store, StoreError, log};
@@ -84,6 +86,7 @@ fn plan(officers: &[(PersonId, SecretKey)]) -> Plan {
             Step::FoundInstance(FoundInstance {
                 level: Level::National,
                 region: RegionCode::nation(),
+                suite: Suite::Sm,
                 policy: Digest::of(b"policy"),
                 rules: Operation::ALL.map(rule).into(),
                 cards_max: 1000,
@@ -94,9 +97,9 @@ fn plan(officers: &[(PersonId, SecretKey)]) -> Plan {
                 log: object(1),
                 instance: object(2),
                 import: object(3),
-                component_import: object(4),
                 index: object(5),
                 storage: object(6),
+                component_import: Some(object(4)),
             }),
         ],
         script: None,
@@ -115,7 +118,7 @@ fn approval(plan: PlanId, officer: &PersonId, key: &SecretKey) -> Vec<u8> {
         sequence: 1,
     };
     let signature = key.sign(&encoding::encode(&approval).unwrap()).unwrap();
-    Signed::assemble(approval, &signature).unwrap().bytes().to_vec()
+    Signed::assemble(approval, SignatureAlgorithm::Sm2Sm3, &signature).unwrap().bytes().to_vec()
 }
 
 fn started() -> Event {

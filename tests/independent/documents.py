@@ -8,6 +8,7 @@ import base64
 import re
 
 import gm
+import suite
 from der import DerError, Reader, encode_integer, encode_octets, encode_sequence, encode_utf8
 
 
@@ -27,9 +28,27 @@ def _id(reader):
 
 def _public_key(reader):
     whole, _ = reader.tlv(0x30)
-    if len(whole) != 91 or not whole.startswith(gm.SPKI_PREFIX + b"\x04"):
+    suite.kind_of(whole)
+    return whole
+
+
+def _sm2_key(reader):
+    whole = _public_key(reader)
+    if suite.kind_of(whole) != "sm2":
         raise DerError("not an SM2 key")
     return whole
+
+
+def _suite(reader):
+    return reader.enumerated("sm", "intl")
+
+
+def _wrap(reader):
+    return reader.enumerated("rfc3394", "ecb")
+
+
+def _algorithm(reader):
+    return reader.enumerated("sm4", "sm1", "aes-128")
 
 
 def _kcv(reader):
@@ -94,14 +113,14 @@ def _document(label, *fields):
 
 
 def signed(data):
-    """(tbs bytes, signature DER) of a signed document."""
+    """(tbs bytes, signature DER, algorithm) of a signed document."""
     outer = Reader(data)
     inner = outer.sequence()
     outer.end()
     tbs, _ = inner.tlv(0x30)
     algorithm, _ = inner.tlv(0x30)
-    if algorithm != gm.SM2_WITH_SM3:
-        raise DerError("the algorithm is not sm2-with-sm3")
+    if algorithm not in (gm.SM2_WITH_SM3, suite.ECDSA_WITH_SHA256):
+        raise DerError("the algorithm is neither sm2-with-sm3 nor ecdsa-with-SHA256")
     signature = inner.bits()
     inner.end()
     pair = Reader(signature)
@@ -110,7 +129,7 @@ def signed(data):
     numbers.integer()
     numbers.integer()
     numbers.end()
-    return tbs, signature
+    return tbs, signature, algorithm
 
 
 # Section 3 -------------------------------------------------------------------------------------
@@ -119,23 +138,26 @@ _MASTER = _record(("name", _utf8), ("group", _integer), ("version", _integer), (
 _MASTERS = ("masters", _list(_MASTER))
 _PROFILE = (("profile_id", _utf8), ("profile", _digest))
 _RULE = _record(("operation", _utf8), ("approvals", _integer), ("validity_ms", _integer), ("max_log_span", _integer))
-_PERSON = _record(("id", _utf8), ("name", _utf8), ("role", _role), ("key", _public_key))
+_PERSON = _record(("id", _utf8), ("name", _utf8), ("role", _role), ("key", _sm2_key))
 
 STEPS = [
     ("found-instance", _record(
-        ("level", _level), ("region", _utf8), ("policy", _digest), ("rules", _list(_RULE)),
+        ("level", _level), ("region", _utf8), ("suite", _suite), ("policy", _digest), ("rules", _list(_RULE)),
         ("cards_max", _integer), ("chunk_cards", _integer), ("people", _list(_PERSON)))),
     ("create-instance-keys", _record(
-        ("log", _id), ("instance", _id), ("import", _id), ("component_import", _id), ("index", _id), ("storage", _id))),
+        ("log", _id), ("instance", _id), ("import", _id), ("index", _id), ("storage", _id),
+        ("component_import", _maybe(0, _id)))),
     ("create-masters", _record(
-        *_PROFILE, ("custodians", _list(_record(("person", _utf8), ("kcv", _kcv)))),
+        *_PROFILE, ("algorithm", _algorithm), ("custodians", _list(_record(("person", _utf8), ("kcv", _kcv)))),
         ("transferable", Reader.boolean), _MASTERS)),
     ("trust-province", _record(("region", _utf8), ("anchor", _octets), ("recipient", _id))),
     ("seal-masters", _record(("region", _utf8), *_PROFILE, ("recipient", _id), _MASTERS)),
     ("trust-nation", _record(("anchor", _octets))),
-    ("import-masters", _record(*_PROFILE, ("sealed", _digest), ("transferable", Reader.boolean), _MASTERS)),
+    ("import-masters", _record(
+        *_PROFILE, ("algorithm", _algorithm), ("sealed", _digest), ("transferable", Reader.boolean), _MASTERS)),
     ("trust-bureau", _record(
-        ("bureau", _utf8), ("application", _octets), ("recipient", _id), ("kek", _id), ("valid_until_ms", _integer))),
+        ("bureau", _utf8), ("application", _octets), ("recipient", _id), ("kek", _id), ("wrap", _wrap),
+        ("valid_until_ms", _integer))),
     ("seal-transport-key", _record(("bureau", _utf8), ("recipient", _id), ("kek", _id))),
     ("issue-batch", _record(
         ("batch", _id), ("counter", _integer), ("bureau", _utf8), ("request", _digest), *_PROFILE,
@@ -247,7 +269,7 @@ def note(text):
 trust_anchor = _document(
     "KMS-TRUST-ANCHOR/1", ("origin", _utf8), ("environment", _environment), ("level", _level), ("region", _utf8),
     ("genesis", _digest), ("hsm_serial", _utf8), ("log_key", _public_key), ("instance_key", _public_key),
-    ("import_key", _public_key), ("component_key", _public_key),
+    ("import_key", _public_key), ("component_key", _maybe(0, _public_key)),
 )  # fmt: skip
 
 sealed_keys = _document(
@@ -267,7 +289,8 @@ import_receipt = _document(
 
 bureau_application = _document(
     "KMS-BUREAU-APPLICATION/1", ("bureau", _utf8), ("name", _utf8), ("signing_certificate", _octets),
-    ("encryption_certificate", _octets), ("hsm_key", _public_key), ("hsm_serial", _utf8), ("created_ms", _integer),
+    ("encryption_certificate", _octets), ("hsm_key", _public_key), ("wrap", _wrap), ("hsm_serial", _utf8),
+    ("created_ms", _integer),
 )  # fmt: skip
 
 component = _document(
@@ -287,12 +310,12 @@ _CHUNK_ENTRY = _record(
 
 manifest = _document(
     "KMS-BATCH/1", ("origin", _utf8), ("batch", _id), ("counter", _integer), ("bureau", _utf8), ("plan", _digest),
-    *_PROFILE, ("kek", _id), ("kek_kcv", _kcv), ("encryption_key", _digest), ("cards", _integer), ("keys", _integer),
-    ("chunks", _list(_CHUNK_ENTRY)), ("root", _digest), ("checkpoint", _utf8), ("created_ms", _integer),
+    *_PROFILE, ("kek", _id), ("kek_kcv", _kcv), ("wrap", _wrap), ("encryption_key", _digest), ("cards", _integer),
+    ("keys", _integer), ("chunks", _list(_CHUNK_ENTRY)), ("root", _digest), ("checkpoint", _utf8), ("created_ms", _integer),
 )  # fmt: skip
 
 _SLOT = _record(
-    ("name", _utf8), ("group", _integer), ("version", _integer), ("wrapped", lambda r: r.octets(24)),
+    ("name", _utf8), ("group", _integer), ("version", _integer), ("wrapped", _octets),
     ("kcv", _maybe(0, _kcv)),
 )  # fmt: skip
 

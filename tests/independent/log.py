@@ -58,6 +58,7 @@ class Log:
         self.plans[event["plan"]] = plan
         require(event["plan"] == self.anchor["genesis"], part, "not the genesis of the anchor")
         (_, founding), _ = plan["steps"]
+        require(founding["suite"] == self.anchor["suite"], part, "founded in another suite than the anchor's keys")
         self.people = {person["id"]: person for person in founding["people"]}
         officers = [person for person in founding["people"] if person["role"] == "security"]
         require(len(officers) == len(event["approvals"]), part, "not one approval of each founder")

@@ -8,6 +8,7 @@ import tomllib
 
 import documents
 import gm
+import suite
 from der import DerError
 
 
@@ -34,11 +35,11 @@ def _read(part, read, data):
 
 def read_signed(part, read, data, key=None):
     """Content of a signed document whose signature verifies with `key`, or with a key of its own."""
-    tbs, signature = _read(part, documents.signed, data)
+    tbs, signature, algorithm = _read(part, documents.signed, data)
     content = _read(part, read, tbs)
     key = key(content) if callable(key) else key
     try:
-        gm.sm2_verify(key, tbs, signature)
+        suite.verify(key, algorithm, tbs, signature)
     except gm.CryptoError as error:
         raise Refused(part, str(error)) from error
     return content
@@ -46,7 +47,9 @@ def read_signed(part, read, data, key=None):
 
 def read_anchor(data):
     """A trust anchor that is signed by its own instance key."""
-    return read_signed("trust anchor", documents.trust_anchor, data, lambda anchor: anchor["instance_key"])
+    anchor = read_signed("trust anchor", documents.trust_anchor, data, lambda anchor: anchor["instance_key"])
+    anchor["suite"] = _read("trust anchor", suite.suite_of, anchor)
+    return anchor
 
 
 def read_note(part, text, anchor):
@@ -56,10 +59,11 @@ def read_note(part, text, anchor):
     name, key_id, signature = note["signatures"][0]
     require(name == anchor["origin"], part, "the first signature is not the log's")
     point = anchor["log_key"][-65:]
-    expected = gm.sm3(name.encode(), b"\n\xff", b"sm2-sm3-checkpoint/v1", point)[:4]
+    kind = suite.CHECKPOINT_TYPES[suite.kind_of(anchor["log_key"])]
+    expected = gm.sm3(name.encode(), b"\n\xff", kind, point)[:4]
     require(key_id == expected, part, "signed with another key")
     try:
-        gm.sm2_verify(anchor["log_key"], note["text"], signature)
+        suite.verify(anchor["log_key"], None, note["text"], signature)
     except gm.CryptoError as error:
         raise Refused(part, str(error)) from error
     return note
@@ -75,6 +79,9 @@ def check_chunk(listed, entry, data, check_digest=True):
     require(chunk["batch"] == listed["batch"], part, "of another batch")
     require((chunk["index"], chunk["count"]) == (entry["index"], len(listed["chunks"])), part, "in another place")
     require(len(chunk["cards"]) == entry["cards"], part, "another number of cards")
+    size = {"rfc3394": 24, "ecb": 16}[listed["wrap"]]
+    sized = all(len(slot["wrapped"]) == size for card in chunk["cards"] for slot in card["slots"])
+    require(sized, part, "a wrapped key of another length than the manifest's wrap makes")
     leaves = [documents.card_leaf(listed, card) for card in chunk["cards"]]
     require(gm.merkle_root(leaves) == entry["root"], part, "the card leaves do not give the root")
     return chunk
@@ -90,6 +97,7 @@ class Package:
 
     def __init__(self, files, pinned):
         self.anchor = read_anchor(pinned)
+        self.cipher = suite.Cipher(self.anchor["suite"])
         key = self.anchor["instance_key"]
         self.manifest_bytes = self._file(files, "manifest.der")
         self.manifest = read_signed("manifest.der", documents.manifest, self.manifest_bytes, key)
@@ -126,6 +134,10 @@ class Package:
         require(gm.sm3(data) == self.manifest["profile"], part, "another digest than in the manifest")
         profile = tomllib.loads(data.decode("utf-8"))
         require(profile["id"] == self.manifest["profile_id"], part, "another profile")
+        algorithms = {key.get("algorithm", profile.get("defaults", {}).get("algorithm", "sm4")) for key in profile["keys"]}
+        require(len(algorithms) == 1, part, "keys of more than one algorithm")
+        # SM1 is not public: nobody outside an HSM computes its check values.
+        self.computable = algorithms == {"sm4"}
         expected = [
             (key["name"], group, key["package_kcv"] != "none")
             for key in profile["keys"]
@@ -199,27 +211,28 @@ class Package:
         """The transport key and every card key, card by card."""
         part = "transport-key.der"
         require(gm.sm3(gm.public_key_of(bureau_key, password)) == self.sealed_to, part, "sealed to another key")
-        kek = gm.sm2_decrypt(bureau_key, self.sealed_kek["ciphertext"], password)
+        kek = suite.unseal(bureau_key, self.sealed_kek["ciphertext"], password)
         method = self.sealed_kek["kcv"].split(":")[0]
-        computed = f"{method}:{gm.check_value(kek, method).hex()}"
+        computed = f"{method}:{self.cipher.check_value(kek, method).hex()}"
         require(len(kek) == 16 and computed == self.sealed_kek["kcv"], part, "the check value differs")
         cards = self.cards()
         blobs = [slot["wrapped"] for card in cards for slot in card["slots"]]
         try:
-            keys = iter(gm.unwrap_all(kek, blobs))
+            keys = iter(self.cipher.unwrap_all(kek, blobs, self.manifest["wrap"]))
         except gm.CryptoError as error:
             raise Refused("card keys", str(error)) from error
         opened = [[next(keys) for _ in card["slots"]] for card in cards]
         for card, own in zip(cards, opened):
             for slot, key in zip(card["slots"], own):
-                if slot["kcv"] is not None:
+                if slot["kcv"] is not None and self.computable:
                     method, value = slot["kcv"].split(":")
-                    same = gm.check_value(key, method).hex() == value
+                    same = self.cipher.check_value(key, method).hex() == value
                     require(same, f"{slot['name']}/{slot['group']}", "the check value differs")
         return kek, opened
 
     def recompute(self, components, records):
         """Every card key from the root components: the same shape as `open_keys` answers."""
+        require(self.anchor["suite"] == "sm" and self.computable, "card keys", "only SM4 keys come from components")
         return recompute(components, self.manifest["profile_id"], self.anchor["region"], self.cards(), records)
 
 

@@ -61,6 +61,9 @@ pub(super) fn status(violation: &V) -> u16 {
         | V::KeyMismatch { .. }
         | V::WrongLevel { .. }
         | V::EnvironmentMixed
+        | V::SuiteDiffers { .. }
+        | V::WrapDiffers { .. }
+        | V::ComponentsUnsupported
         | V::BatchSize { .. }
         | V::ChunkInvalid { .. }
         | V::ManifestDiffers { .. }
@@ -121,6 +124,9 @@ pub(super) fn next(violation: &V) -> &'static str {
         | V::BatchKnown { .. } => "nothing: it exists already",
         V::MasterUnknown { .. } | V::ProfileWithoutMasters { .. } => "make or import the masters of this profile first",
         V::WrongLevel { .. } => "use an instance of the other level",
+        V::SuiteDiffers { .. } => "use HSMs of one suite on both sides, or another instance for this one",
+        V::WrapDiffers { .. } => "use a vendor map with the same key-wrap on both sides",
+        V::ComponentsUnsupported => "generate the masters in the HSM instead: leave out --custodian",
         V::EnvironmentMixed => "never mix production and test instances",
         V::ProvinceUnknown { .. } | V::NationUnknown => "hold the pairing ceremony first",
         V::BureauUnknown { .. } => "register the bureau by ceremony first",

@@ -101,11 +101,16 @@ fn show(read: &ReadAnchor) -> Outcome<()> {
     console::field("level and region", format!("{level} {}", anchor.region));
     console::field("environment", environment);
     console::field("HSM serial", &anchor.hsm_serial);
+    console::field("suite", anchor.suite().map_or("MIXED: do not use", kms_core::suite::Suite::in_words));
     console::field("genesis plan", anchor.genesis);
     console::field("checkpoint key", anchor.log_key.id());
     console::field("signing key", anchor.instance_key.id());
     console::field("HSM import key", anchor.import_key.id());
-    console::field("component import key", anchor.component_key.id());
+    let component = anchor
+        .component_key
+        .as_ref()
+        .map_or("none: this make of HSM combines no components".to_owned(), |key| key.id().to_string());
+    console::field("component import key", component);
     console::digest("trust anchor (SM3)", &signed.digest());
     Ok(())
 }

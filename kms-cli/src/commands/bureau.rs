@@ -117,6 +117,7 @@ impl Init {
             None => hsm.create_import_key(&self.import_key),
         };
         let hsm_key = made.map_err(|error| token::failed(error, || hsm.status()))?;
+        let wrap = hsm.abilities().wrap;
         drop(hsm);
         let kcv = self.personalization_key(&named)?;
 
@@ -126,7 +127,8 @@ impl Init {
             name: self.name.clone(),
             signing_certificate: octets(signing_certificate.der())?,
             encryption_certificate: octets(encryption_certificate.der())?,
-            hsm_key,
+            hsm_key: hsm_key.clone(),
+            wrap,
             hsm_serial: status.serial,
             created_ms: now_ms(),
         };

@@ -1,7 +1,8 @@
 //! Why a certificate is refused.
 
 use super::{CERTIFICATE_BYTES_MAX, COMMON_NAME_BYTES_MAX, SERIAL_BYTES_MAX};
-use crate::sm2::{InvalidPublicKey, SignatureInvalid};
+use crate::keys::SignatureInvalid;
+use crate::sm2::InvalidPublicKey;
 
 /// Why a certificate is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,8 +1,8 @@
-//! The X.509 SIGNED shape: `SEQUENCE { tbs, AlgorithmIdentifier, BIT STRING }`, sm2-with-sm3, the
-//! DER signature in the bit string. `openssl asn1parse` and `openssl dgst` alone can check it.
+//! The X.509 SIGNED shape: `SEQUENCE { tbs, AlgorithmIdentifier, BIT STRING }`, sm2-with-sm3 or (an instance of suite
+//! intl) ecdsa-with-SHA256, the DER signature in the bit string. `openssl asn1parse` and `openssl dgst` alone can check it.
 //!
 //! Not X.509 certificates. Guards: the content of a document that was read is reachable only by
-//! [`Signed::verify`], or by a name that says it is not verified.
+//! [`Signed::verify`], or by a name that says it is not verified; the algorithm named must be that of the key.
 
 use std::ops::Range;
 
@@ -11,20 +11,18 @@ use der::{Decode as _, Encode as _, Header, Reader as _, SliceReader, Tag, asn1:
 use super::{Document, EncodingError, check_length, decode, encode};
 use crate::{
     digest::Digest,
-    sm2::{PublicKey, SIGNATURE_DER_BYTES_MAX, Signature, SignatureInvalid},
+    keys::{ALGORITHM_BYTES, SIGNATURE_DER_BYTES_MAX, Signature, SignatureAlgorithm, SignatureInvalid, Verifier},
 };
 
-/// AlgorithmIdentifier { 1.2.156.10197.1.501 }, parameters absent (GM/T 0006).
-const SM2_WITH_SM3: [u8; 12] = [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x83, 0x75];
-
 /// Most bytes that the SIGNED shape adds to its content: outer header, algorithm, bit string.
-pub const SIGNED_OVERHEAD_BYTES_MAX: usize = 6 + SM2_WITH_SM3.len() + 3 + SIGNATURE_DER_BYTES_MAX;
+pub const SIGNED_OVERHEAD_BYTES_MAX: usize = 6 + ALGORITHM_BYTES + 3 + SIGNATURE_DER_BYTES_MAX;
 
 /// A signed document. Reading one says nothing about who signed it: see [`Self::verify`].
 pub struct Signed<T: Document> {
     bytes: Vec<u8>,
     tbs_range: Range<usize>,
     tbs: T,
+    algorithm: SignatureAlgorithm,
     signature: Signature,
 }
 
@@ -36,39 +34,40 @@ impl<T: Document> Signed<T> {
         let header = Header::decode(&mut reader)?;
         header.tag().assert_eq(Tag::Sequence)?;
         let tbs = reader.tlv_bytes()?;
-        if reader.tlv_bytes()? != SM2_WITH_SM3 {
-            return Err(EncodingError::Algorithm);
-        }
+        let algorithm = SignatureAlgorithm::from_identifier(reader.tlv_bytes()?).ok_or(EncodingError::Algorithm)?;
         let bits = BitStringRef::decode(&mut reader)?;
         reader.finish()?;
         let signature = bits.as_bytes().ok_or(EncodingError::Signature)?;
         let signature = Signature::from_der(signature).map_err(|_| EncodingError::Signature)?;
-        let read = Self::assemble(decode(tbs)?, &signature)?;
+        let read = Self::assemble(decode(tbs)?, algorithm, &signature)?;
         if read.bytes == bytes { Ok(read) } else { Err(EncodingError::NotCanonical) }
     }
 
     /// Puts content and signature together; whether they belong together is for [`Self::verify`].
-    pub fn assemble(tbs: T, signature: &Signature) -> Result<Self, EncodingError> {
+    pub fn assemble(tbs: T, algorithm: SignatureAlgorithm, signature: &Signature) -> Result<Self, EncodingError> {
         let content = encode(&tbs)?;
         let bits = BitStringRef::from_bytes(&signature.to_der())?.to_der()?;
-        let value_len = content.len() + SM2_WITH_SM3.len() + bits.len();
+        let value_len = content.len() + ALGORITHM_BYTES + bits.len();
         let mut bytes = Header::new(Tag::Sequence, der::Length::try_from(value_len)?).to_der()?;
         let tbs_range = bytes.len()..bytes.len() + content.len();
         bytes.extend_from_slice(&content);
-        bytes.extend_from_slice(&SM2_WITH_SM3);
+        bytes.extend_from_slice(algorithm.identifier());
         bytes.extend_from_slice(&bits);
-        Ok(Self { bytes, tbs_range, tbs, signature: *signature })
+        Ok(Self { bytes, tbs_range, tbs, algorithm, signature: *signature })
     }
 
     /// The content, if `key` signed it.
-    pub fn verify(&self, key: &PublicKey) -> Result<&T, SignatureInvalid> {
+    pub fn verify(&self, key: &impl Verifier) -> Result<&T, SignatureInvalid> {
+        if key.algorithm() != self.algorithm {
+            return Err(SignatureInvalid);
+        }
         key.verify(self.tbs_bytes(), &self.signature)?;
         Ok(&self.tbs)
     }
 
     /// The content by value, if `key` signed it.
-    pub fn into_verified(self, key: &PublicKey) -> Result<T, SignatureInvalid> {
-        key.verify(self.tbs_bytes(), &self.signature)?;
+    pub fn into_verified(self, key: &impl Verifier) -> Result<T, SignatureInvalid> {
+        self.verify(key)?;
         Ok(self.tbs)
     }
 
@@ -90,6 +89,12 @@ impl<T: Document> Signed<T> {
         &self.bytes
     }
 
+    /// How it says it is signed.
+    #[must_use]
+    pub const fn algorithm(&self) -> SignatureAlgorithm {
+        self.algorithm
+    }
+
     /// The signature.
     #[must_use]
     pub const fn signature(&self) -> &Signature {
@@ -109,6 +114,7 @@ impl<T: Document + Clone> Clone for Signed<T> {
             bytes: self.bytes.clone(),
             tbs_range: self.tbs_range.clone(),
             tbs: self.tbs.clone(),
+            algorithm: self.algorithm,
             signature: self.signature,
         }
     }

@@ -1,5 +1,6 @@
 //! Checkpoints: size and root of the log as a signed text note that people read, print and carry.
-//! The layout is that of C2SP signed notes, with SM3 and SM2 under names of our own.
+//! The layout is that of C2SP signed notes, with SM3 and SM2 (or P-256, for the log of an instance of suite intl) under
+//! names of our own.
 //!
 //! Not the decision to sign (whoever signs must first show consistency with the last one). Guards: a
 //! note has one form; only verified notes yield a [`Checkpoint`].
@@ -12,16 +13,22 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
     digest::{DIGEST_BYTES, Digest},
-    sm2::{PublicKey, Signature, SignatureInvalid},
+    keys::{Signature, SignatureAlgorithm, SignatureInvalid, Verifier},
+    sm2,
 };
 
 /// Longest name of a log or witness, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
 
 /// Key type of the log's own signature.
-const CHECKPOINT_TYPE: &str = "sm2-sm3-checkpoint/v1";
+const fn checkpoint_type(algorithm: SignatureAlgorithm) -> &'static str {
+    match algorithm {
+        SignatureAlgorithm::Sm2Sm3 => "sm2-sm3-checkpoint/v1",
+        SignatureAlgorithm::EcdsaP256Sha256 => "ecdsa-p256-sha256-checkpoint/v1",
+    }
+}
 
-/// Key type and first line of what a witness signs.
+/// Key type and first line of what a witness, whose key is SM2 in both suites, signs.
 const COSIGNATURE_TYPE: &str = "sm2-sm3-cosignature/v1";
 
 /// The head of a log.
@@ -72,7 +79,7 @@ impl Checkpoint {
 
     /// The note with the log's signature over [`Self::text`], made by the holder of `key`.
     #[must_use]
-    pub fn into_note(self, key: &PublicKey, signature: &Signature) -> SignedNote {
+    pub fn into_note(self, key: &impl Verifier, signature: &Signature) -> SignedNote {
         let key_id = checkpoint_key_id(&self.origin, key);
         SignedNote::assemble(self, key_id, *signature)
     }
@@ -93,7 +100,7 @@ impl Checkpoint {
 }
 
 /// Reads a note and verifies the log's signature; cosignatures are only read.
-pub fn parse_and_verify(note: &str, origin: &str, key: &PublicKey) -> Result<Checkpoint, CheckpointRefused> {
+pub fn parse_and_verify(note: &str, origin: &str, key: &impl Verifier) -> Result<Checkpoint, CheckpointRefused> {
     let note = SignedNote::parse(note)?;
     note.verify_log(origin, key)?;
     Ok(note.into_unverified_checkpoint())
@@ -101,19 +108,19 @@ pub fn parse_and_verify(note: &str, origin: &str, key: &PublicKey) -> Result<Che
 
 /// The four bytes that name a log key in a note.
 #[must_use]
-pub fn checkpoint_key_id(name: &str, key: &PublicKey) -> [u8; 4] {
-    key_id(name, CHECKPOINT_TYPE, key)
+pub fn checkpoint_key_id(name: &str, key: &impl Verifier) -> [u8; 4] {
+    key_id(name, checkpoint_type(key.algorithm()), key)
 }
 
 /// The four bytes that name a witness key in a note.
 #[must_use]
-pub fn cosignature_key_id(name: &str, key: &PublicKey) -> [u8; 4] {
+pub fn cosignature_key_id(name: &str, key: &sm2::PublicKey) -> [u8; 4] {
     key_id(name, COSIGNATURE_TYPE, key)
 }
 
 /// SM3(name ‖ 0A ‖ FF ‖ type ‖ 65-byte point), first four bytes.
-fn key_id(name: &str, key_type: &str, key: &PublicKey) -> [u8; 4] {
-    let digest = Digest::of_parts(&[name.as_bytes(), b"\n", b"\xff", key_type.as_bytes(), &key.to_sec1()]);
+fn key_id(name: &str, key_type: &str, key: &impl Verifier) -> [u8; 4] {
+    let digest = Digest::of_parts(&[name.as_bytes(), b"\n", b"\xff", key_type.as_bytes(), &key.point()]);
     let [a, b, c, d, ..] = *digest.as_bytes();
     [a, b, c, d]
 }

@@ -10,6 +10,7 @@ use crate::digest::Digest;
 use crate::id::{BatchId, BureauId, ObjectId, PersonId, ProfileId, RegionCode};
 use crate::ports::Custody;
 use crate::secret::Kcv;
+use crate::suite::{CardAlgorithm, KeyWrap, Suite};
 
 /// First step of a genesis plan: what this instance is and who runs it.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
@@ -18,6 +19,8 @@ pub struct FoundInstance {
     pub level: Level,
     /// `000000` for the nation.
     pub region: RegionCode,
+    /// Family of algorithms of its HSM, for ever.
+    pub suite: Suite,
     /// SM3 of the policy file the rules were read from.
     pub policy: Digest,
     /// Quorum rules, sorted by operation name.
@@ -39,12 +42,13 @@ pub struct CreateInstanceKeys {
     pub instance: ObjectId,
     /// Unwraps masters sealed to this HSM.
     pub import: ObjectId,
-    /// Unwraps root components.
-    pub component_import: ObjectId,
-    /// HMAC-SM3 key of the card index.
+    /// HMAC key of the card index.
     pub index: ObjectId,
     /// Protects card lists at rest.
     pub storage: ObjectId,
+    /// Unwraps root components; absent where the make of HSM combines none.
+    #[asn1(context_specific = "0", optional = "true")]
+    pub component_import: Option<ObjectId>,
 }
 
 /// One master key of a profile and the object that holds it.
@@ -86,6 +90,8 @@ pub struct CreateMasters {
     pub profile_id: ProfileId,
     /// SM3 of the profile file.
     pub profile: Digest,
+    /// What the masters and the card keys under them are.
+    pub algorithm: CardAlgorithm,
     /// Empty: every master is generated in the HSM. Otherwise the seed is combined from these.
     pub custodians: Vec<Custodian>,
     /// Whether the masters may leave wrapped, ever.
@@ -141,6 +147,8 @@ pub struct ImportMasters {
     pub profile_id: ProfileId,
     /// SM3 of the profile file.
     pub profile: Digest,
+    /// What the masters and the card keys under them are.
+    pub algorithm: CardAlgorithm,
     /// SM3 of the signed sealed-key set.
     pub sealed: Digest,
     /// Whether the masters may leave wrapped again, ever.
@@ -167,6 +175,8 @@ pub struct TrustBureau {
     pub recipient: ObjectId,
     /// CKA_ID of the transport key.
     pub kek: ObjectId,
+    /// How it will wrap card keys.
+    pub wrap: KeyWrap,
     /// No batch is authorised after this time.
     pub valid_until_ms: u64,
 }

@@ -75,9 +75,9 @@ impl Evidence {
 /// Algorithm of a card key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// Not public; only some HSMs have it. Refused by this build.
+    /// Not public; only HSMs whose map has it.
     Sm1,
-    /// GM/T 0002.
+    /// GM/T 0002. In an HSM of suite intl AES-128 stands in its place.
     Sm4,
     /// Legacy cards. Refused by this build.
     TripleDes,
@@ -209,7 +209,7 @@ impl ProfileKey {
         if parts.length != KEY_BYTES {
             found.push(Violation::Length { key: key(), found: parts.length });
         }
-        if parts.algorithm != Algorithm::Sm4 {
+        if parts.algorithm == Algorithm::TripleDes {
             found.push(Violation::Algorithm { key: key(), found: parts.algorithm });
         }
         let path = Path::new(&parts.path).map_err(|reason| found.push(Violation::Path { key: key(), reason })).ok();

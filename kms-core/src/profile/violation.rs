@@ -7,7 +7,7 @@ use crate::{diversify::InvalidPath, secret::KcvMethod};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the fields are named in the message above each variant")]
 pub enum ProfileViolation {
-    #[error("{key}: algorithm {}: this build supports sm4 only", .found.name())]
+    #[error("{key}: algorithm {}: this build supports sm4 and sm1", .found.name())]
     Algorithm { key: String, found: Algorithm },
     #[error(
         "custody: the {level} masters are \"local\", but a SAM is to receive one: SAM loading needs \"transferable\""
@@ -29,6 +29,8 @@ pub enum ProfileViolation {
     KeyCount { found: usize },
     #[error("{key}: {found} bytes, a key has {KEY_BYTES}")]
     Length { key: String, found: u8 },
+    #[error("{key}: another algorithm than the first key; all keys of a profile are of one")]
+    MixedAlgorithms { key: String },
     #[error("{key}: another path than the first key; all keys of a profile take one path in this build")]
     MixedPaths { key: String },
     #[error("{key}: a name is 1 to 32 upper-case letters, digits and underscores, and begins with a letter")]
@@ -65,6 +67,7 @@ impl ProfileViolation {
             | Self::KcvMethod { key, .. }
             | Self::KcvOfMacKey { key }
             | Self::Length { key, .. }
+            | Self::MixedAlgorithms { key }
             | Self::MixedPaths { key }
             | Self::Name { key }
             | Self::Path { key, .. }

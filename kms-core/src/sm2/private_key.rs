@@ -13,7 +13,8 @@ use ::sm3::Sm3;
 use der::{Decode as _, Encode as _};
 use zeroize::Zeroizing;
 
-use super::{PLAINTEXT_BYTES_MAX, PublicKey, SIGNER_ID, Signature, rand_core::TryCryptoRng};
+use super::{PLAINTEXT_BYTES_MAX, PublicKey, SIGNER_ID, rand_core::TryCryptoRng};
+use crate::keys::Signature;
 use crate::secret::{Secret, scrub_stack};
 
 /// Bytes of a private scalar.
@@ -60,7 +61,8 @@ impl SecretKey {
     pub fn sign(&self, message: &[u8]) -> Result<Signature, SigningFailed> {
         let signed = dsa::SigningKey::from_slice(SIGNER_ID, self.scalar.expose()).and_then(|key| key.try_sign(message));
         scrub_stack();
-        signed.map(Signature::from_inner).map_err(|_| SigningFailed)
+        let signed = signed.map_err(|_| SigningFailed)?;
+        Signature::from_raw(&signed.to_bytes().into()).map_err(|_| SigningFailed)
     }
 
     /// Opens a DER SM2Cipher of GM/T 0009 as [`PublicKey::encrypt`] makes it.

@@ -6,14 +6,15 @@
 use std::fmt;
 
 use ::sm2::{
-    dsa::{VerifyingKey, signature::Verifier as _},
+    dsa::{self, VerifyingKey, signature::hazmat::PrehashVerifier as _},
     elliptic_curve::sec1::ToSec1Point as _,
     pke::{EncryptingKey, Mode},
 };
 use der::{DecodeValue, EncodeValue, ErrorKind, FixedTag, Header, Length, Reader, Writer, pem::LineEnding};
 
-use super::{SIGNER_ID, Signature, SignatureInvalid, rand_core::TryCryptoRng};
+use super::{SIGNER_ID, rand_core::TryCryptoRng};
 use crate::digest::Digest;
+use crate::keys::{Signature, SignatureInvalid};
 
 /// Bytes of the SubjectPublicKeyInfo of an SM2 key.
 pub const SPKI_BYTES: usize = 91;
@@ -29,7 +30,7 @@ const POINT_BYTES: usize = 65;
 
 /// Everything of the SubjectPublicKeyInfo before the point: SEQUENCE { SEQUENCE { OID id-ecPublicKey
 /// 1.2.840.10045.2.1, OID sm2p256v1 1.2.156.10197.1.301 }, BIT STRING with 0 unused bits … }.
-const SPKI_PREFIX: [u8; SPKI_BYTES - POINT_BYTES] = [
+pub(crate) const SPKI_PREFIX: [u8; SPKI_BYTES - POINT_BYTES] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf,
     0x55, 0x01, 0x82, 0x2d, 0x03, 0x42, 0x00,
 ];
@@ -124,8 +125,14 @@ impl PublicKey {
 
     /// Verifies a signature over `message` under the default signer id.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), SignatureInvalid> {
+        self.verify_digest(&self.digest_for_signing(message), signature)
+    }
+
+    /// Verifies a signature over the ready value `e` of [`Self::digest_for_signing`].
+    pub fn verify_digest(&self, e: &[u8; 32], signature: &Signature) -> Result<(), SignatureInvalid> {
+        let signature = dsa::Signature::from_slice(&signature.to_raw()).map_err(|_| SignatureInvalid)?;
         VerifyingKey::new(SIGNER_ID, self.0)
-            .and_then(|key| key.verify(message, signature.inner()))
+            .and_then(|key| key.verify_prehash(e, &signature))
             .map_err(|_| SignatureInvalid)
     }
 

@@ -206,7 +206,9 @@ impl State {
         require(manifest.bureau == issue.bureau && manifest.plan == batch.plan, differs("bureau or plan"))?;
         require(manifest.profile == issue.profile && manifest.profile_id == issue.profile_id, differs("profile"))?;
         require(manifest.kek == issue.kek && manifest.kek_kcv == issue.kek_kcv, differs("transport key"))?;
-        let encryption = self.bureau(&issue.bureau)?.encryption.public_key().id();
+        let bureau = self.bureau(&issue.bureau)?;
+        require(manifest.wrap == bureau.application.wrap, differs("wrap"))?;
+        let encryption = bureau.encryption.public_key().id();
         require(manifest.encryption_key == encryption, differs("encryption key"))?;
         let outcomes = batch.outcomes();
         require(outcomes.len() == batch.chunk_count() as usize, differs("number of chunks with an OUTCOME"))?;

@@ -9,6 +9,7 @@ use crate::event::{Founded, LogEntry};
 use crate::id::{Actor, Origin, PlanId, RegionCode};
 use crate::plan::{Approval, Decision, Environment, FoundInstance, Level, Person, Plan, QuorumRule, Role};
 use crate::policy::{APPROVALS_MIN, Operation};
+use crate::suite::Suite;
 use crate::violation::Violation;
 
 /// What an instance is, from its genesis plan.
@@ -22,6 +23,8 @@ pub struct Identity {
     pub level: Level,
     /// Its region.
     pub region: RegionCode,
+    /// Family of algorithms of its HSM, for ever.
+    pub suite: Suite,
     /// Genesis plan.
     pub genesis: PlanId,
     /// Its HSM.
@@ -74,6 +77,7 @@ impl State {
             environment: plan.environment,
             level: found.level,
             region: found.region.clone(),
+            suite: found.suite,
             genesis: event.plan,
             hsm_serial: plan.hsm_serial.clone(),
             policy_epoch: 0,

@@ -12,12 +12,12 @@ use crate::document::{ImportReceipt, SealPurpose, SealedKeys, TrustAnchor};
 use crate::event::HandOverConfirmed;
 use crate::event::{EffectResult, KeyRecord, LogEntry, StepOutcome};
 use crate::id::{ObjectId, PlanId};
+use crate::keys::{PublicKey, SealingKey, VerifyingKey};
 use crate::plan::{
     CreateInstanceKeys, CreateMasters, ImportMasters, MasterEntry, SealMasters, SealTransportKey, Step, TrustBureau,
     TrustNation, TrustProvince,
 };
 use crate::secret::Kcv;
-use crate::sm2::PublicKey;
 use crate::violation::Violation;
 
 impl State {
@@ -72,10 +72,13 @@ impl State {
         let what = "trust anchor";
         let digest = event.document.ok_or(Violation::DocumentMismatch { what, field: "presence" })?;
         let mut records = event.keys.iter();
-        let log = public_record(&mut records, "LOG", plan.log)?;
-        let instance = public_record(&mut records, "INSTANCE", plan.instance)?;
-        let import = public_record(&mut records, "IMPORT", plan.import)?;
-        let component_import = public_record(&mut records, "COMPONENT-IMPORT", plan.component_import)?;
+        let log = public_record::<VerifyingKey>(&mut records, "LOG", plan.log)?;
+        let instance = public_record::<VerifyingKey>(&mut records, "INSTANCE", plan.instance)?;
+        let import = public_record::<SealingKey>(&mut records, "IMPORT", plan.import)?;
+        let component_import = plan
+            .component_import
+            .map(|id| public_record::<SealingKey>(&mut records, "COMPONENT-IMPORT", id))
+            .transpose()?;
         plain_record(&mut records, "INDEX", plan.index)?;
         plain_record(&mut records, "STORAGE", plan.storage)?;
         no_more(&mut records)?;
@@ -91,6 +94,7 @@ impl State {
         require(anchor.hsm_serial == identity.hsm_serial, mismatch("HSM serial"))?;
         let keys = (&anchor.log_key, &anchor.instance_key, &anchor.import_key, &anchor.component_key);
         require(keys == (&log, &instance, &import, &component_import), mismatch("keys"))?;
+        require(anchor.suite() == Some(identity.suite), mismatch("suite"))?;
         self.keys = Some(InstanceKeys { ids: *plan, log, instance, import, component_import, anchor: digest });
         Ok(())
     }
@@ -109,6 +113,7 @@ impl State {
             MasterSet {
                 profile_id: plan.profile_id.clone(),
                 plan: event.plan,
+                algorithm: plan.algorithm,
                 transferable: plan.transferable,
                 masters,
             },
@@ -143,6 +148,7 @@ impl State {
             MasterSet {
                 profile_id: plan.profile_id.clone(),
                 plan: event.plan,
+                algorithm: plan.algorithm,
                 transferable: plan.transferable,
                 masters,
             },
@@ -161,7 +167,7 @@ impl State {
     fn province_trusted(&mut self, event: &StepOutcome, plan: &TrustProvince) -> Result<(), Violation> {
         let anchor = checked_anchor(plan.anchor.as_bytes(), "province's trust anchor")?;
         let mut records = event.keys.iter();
-        let public = public_record(&mut records, "RECIPIENT", plan.recipient)?;
+        let public = public_record::<SealingKey>(&mut records, "RECIPIENT", plan.recipient)?;
         no_more(&mut records)?;
         require(public == anchor.import_key, Violation::KeyMismatch { what: "recipient key".to_owned() })?;
         let known = self.provinces.contains_key(&plan.region);
@@ -209,7 +215,7 @@ impl State {
     fn bureau_trusted(&mut self, event: &StepOutcome, plan: &TrustBureau) -> Result<(), Violation> {
         let (application, signing, encryption) = checked_application(plan)?;
         let mut records = event.keys.iter();
-        let public = public_record(&mut records, "RECIPIENT", plan.recipient)?;
+        let public = public_record::<SealingKey>(&mut records, "RECIPIENT", plan.recipient)?;
         let kek = records.next().filter(|r| r.name == "KEK" && r.id == Some(plan.kek) && r.public.is_none());
         let kek_kcv = kek.and_then(|r| r.kcv).ok_or_else(|| Violation::KeyMismatch { what: "KEK".to_owned() })?;
         no_more(&mut records)?;
@@ -305,9 +311,11 @@ impl State {
 
 type Records<'a> = std::slice::Iter<'a, KeyRecord>;
 
-fn public_record(records: &mut Records<'_>, name: &str, id: ObjectId) -> Result<PublicKey, Violation> {
+/// The next record, with a public key of the kind that its purpose wants.
+fn public_record<K: TryFrom<PublicKey>>(records: &mut Records<'_>, name: &str, id: ObjectId) -> Result<K, Violation> {
     let record = records.next().filter(|r| r.name == name && r.id == Some(id) && r.kcv.is_none());
-    record.and_then(|r| r.public).ok_or_else(|| Violation::KeyMismatch { what: name.to_owned() })
+    let key = record.and_then(|r| r.public.clone()).and_then(|key| K::try_from(key).ok());
+    key.ok_or_else(|| Violation::KeyMismatch { what: name.to_owned() })
 }
 
 fn plain_record(records: &mut Records<'_>, name: &str, id: ObjectId) -> Result<(), Violation> {

@@ -14,6 +14,7 @@ use crate::plan::{
     TrustProvince,
 };
 use crate::policy::Operation;
+use crate::suite::Suite;
 use crate::violation::Violation;
 
 impl State {
@@ -96,8 +97,18 @@ impl State {
         require(found == level, Violation::WrongLevel { level: name })
     }
 
+    /// What comes from outside, or what the HSM makes, is of this instance's suite.
+    fn require_suite(&self, what: &'static str, found: Option<Suite>) -> Result<(), Violation> {
+        let own = self.founded()?.suite;
+        let found = found.ok_or(Violation::DocumentMismatch { what, field: "suite: its keys are not of one" })?;
+        require(found == own, Violation::SuiteDiffers { what, own, found })
+    }
+
     fn check_create_masters(&self, create: &CreateMasters) -> Result<(), Violation> {
         self.require_level(Level::National)?;
+        self.require_suite("the algorithm of the masters", Some(create.algorithm.suite()))?;
+        let combines = self.own_keys()?.component_import.is_some();
+        require(combines || create.custodians.is_empty(), Violation::ComponentsUnsupported)?;
         self.check_fresh_masters(&create.profile, &create.masters)?;
         require(create.masters.iter().all(|m| m.kcv.is_none()), Violation::PlanLimits { field: "check values" })?;
         require(create.custodians.len() != 1, Violation::PlanLimits { field: "custodians" })?;
@@ -130,6 +141,7 @@ impl State {
         let mismatch = |field| Violation::DocumentMismatch { what: "province's trust anchor", field };
         require(anchor.level == Level::Provincial, mismatch("level"))?;
         require(anchor.region == trust.region, mismatch("region"))?;
+        self.require_suite("province's trust anchor", anchor.suite())?;
         require(anchor.environment == self.founded()?.environment, Violation::EnvironmentMixed)?;
         let known = self.provinces().contains_key(&trust.region);
         require(!known, Violation::ProvinceKnown { region: trust.region.clone() })
@@ -159,11 +171,13 @@ impl State {
         let anchor = checked_anchor(trust.anchor.as_bytes(), "nation's trust anchor")?;
         let mismatch = |field| Violation::DocumentMismatch { what: "nation's trust anchor", field };
         require(anchor.level == Level::National, mismatch("level"))?;
+        self.require_suite("nation's trust anchor", anchor.suite())?;
         require(anchor.environment == self.founded()?.environment, Violation::EnvironmentMixed)
     }
 
     fn check_import_masters(&self, import: &ImportMasters, documents: &dyn Documents) -> Result<(), Violation> {
         self.require_level(Level::Provincial)?;
+        self.require_suite("the algorithm of the masters", Some(import.algorithm.suite()))?;
         self.check_fresh_masters(&import.profile, &import.masters)?;
         let nation = self.nation().ok_or(Violation::NationUnknown)?;
         let what = "sealed masters";
@@ -188,6 +202,7 @@ impl State {
         let known = self.bureaus().contains_key(&trust.bureau);
         require(!known, Violation::BureauKnown { bureau: trust.bureau.clone() })?;
         let (application, signing, encryption) = checked_application(trust)?;
+        self.require_suite("bureau application", Some(application.hsm_key.suite()))?;
         require(
             trust.valid_until_ms > now_ms,
             Violation::BureauExpired { bureau: trust.bureau.clone(), what: "registration", end: trust.valid_until_ms },
@@ -274,6 +289,9 @@ pub(super) fn checked_application(
     verified(&signed, signing.public_key(), what)?;
     let mismatch = |field| Violation::DocumentMismatch { what, field };
     require(application.bureau == trust.bureau, mismatch("bureau"))?;
+    let (planned, found) = (trust.wrap, application.wrap);
+    let differs = Violation::WrapDiffers { bureau: trust.bureau.clone(), planned, found };
+    require(planned == found, differs)?;
     require(signing.may_sign(), mismatch("key usage of the signing certificate"))?;
     require(encryption.may_encrypt(), mismatch("key usage of the encryption certificate"))?;
     require(signing.public_key() != encryption.public_key(), mismatch("keys: signing and encryption are the same"))?;

@@ -14,7 +14,6 @@ use crate::id::BureauId;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::merkle;
 use crate::package::{CardKeys, Chunk, LeafContext};
-use crate::ports::WRAPPED_KEY_BYTES;
 use crate::profile::KeyProfile;
 use crate::proof::{Inclusion, InclusionInvalid};
 use crate::state::package_root;
@@ -185,9 +184,10 @@ impl VerifiedManifest {
         require(chunk.index == index, mismatch("chunk index"))?;
         require(chunk.count as usize == self.manifest.chunks.len(), mismatch("number of chunks"))?;
         require(chunk.cards.len() == listed.cards as usize, mismatch("number of cards"))?;
+        let wrapped_bytes = self.manifest.wrap.wrapped_bytes();
         let sized = chunk.cards.iter().flat_map(|card| &card.slots);
         require(
-            sized.into_iter().all(|slot| slot.wrapped.as_bytes().len() == WRAPPED_KEY_BYTES),
+            sized.into_iter().all(|slot| slot.wrapped.as_bytes().len() == wrapped_bytes),
             mismatch("length of a wrapped key"),
         )?;
         let root = merkle::root(&LeafContext::of(&self.manifest).leaves(&chunk.cards)?);

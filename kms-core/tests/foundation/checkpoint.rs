@@ -2,11 +2,12 @@
 
 use kms_core::{
     digest::Digest,
+    keys::Signature,
     log::checkpoint::{
         Checkpoint, CheckpointRefused, InvalidNote, NOTE_BYTES_MAX, SignedNote, checkpoint_key_id, cosignature_key_id,
         parse_and_verify,
     },
-    sm2::{PublicKey, Signature},
+    sm2::PublicKey,
 };
 use serde_json::Value;
 

@@ -64,7 +64,7 @@ fn signed_vector_reads_verifies_and_is_made_again() {
     assert_eq!(signed.digest(), Digest::of(&bytes(&case["signed_der"])));
     let tbs = signed.verify(&key).unwrap().clone();
     assert_eq!(encoding::tbs_bytes(&tbs).unwrap(), signed.tbs_bytes());
-    let again = Signed::assemble(tbs, signed.signature()).unwrap();
+    let again = Signed::assemble(tbs, signed.algorithm(), signed.signature()).unwrap();
     assert_eq!(again, signed);
     assert_eq!(again.into_verified(&key).unwrap().version, 1);
     assert_eq!(*secret_key(case).public(), key);

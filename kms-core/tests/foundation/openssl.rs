@@ -11,7 +11,8 @@ use getrandom::SysRng;
 use kms_core::{
     digest::Digest,
     encoding::{self, Signed},
-    sm2::{SecretKey, Signature},
+    keys::{Signature, SignatureAlgorithm},
+    sm2::SecretKey,
 };
 
 use crate::{encoding::example, key_file::pin};
@@ -63,7 +64,7 @@ fn a_signed_document_is_checked_with_openssl_alone() {
     for version in [0, 1, u64::MAX] {
         let tbs = example(version);
         let signature = key.sign(&encoding::tbs_bytes(&tbs).unwrap()).unwrap();
-        let signed = Signed::assemble(tbs, &signature).unwrap();
+        let signed = Signed::assemble(tbs, SignatureAlgorithm::Sm2Sm3, &signature).unwrap();
         folder.write("doc.der", signed.bytes());
         let listing = String::from_utf8(folder.run("asn1parse -inform DER -in doc.der")).unwrap();
         let first_level: Vec<_> = listing.lines().filter(|line| line.contains("d=1 ")).collect();

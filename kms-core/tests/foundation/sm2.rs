@@ -3,11 +3,9 @@
 use der::{Decode as _, Encode as _, Sequence};
 use getrandom::SysRng;
 use kms_core::{
+    keys::{InvalidSignature, Signature, SignatureInvalid},
     secret::Secret,
-    sm2::{
-        DecryptError, EncryptError, InvalidPublicKey, InvalidScalar, PLAINTEXT_BYTES_MAX, PublicKey, SecretKey,
-        Signature,
-    },
+    sm2::{DecryptError, EncryptError, InvalidPublicKey, InvalidScalar, PLAINTEXT_BYTES_MAX, PublicKey, SecretKey},
 };
 use serde_json::Value;
 use sm2::dsa::signature::Signer as _;
@@ -63,9 +61,15 @@ fn verification_cases() {
 fn raw_signatures_out_of_range_are_refused() {
     let order = hex::decode("fffffffeffffffffffffffffffffffff7203df6b21c6052b53bbf40939d54123").unwrap();
     let one = [vec![0; 31], vec![1]].concat();
-    for (r, s) in [(&vec![0; 32], &one), (&one, &vec![0; 32]), (&order, &one), (&one, &order)] {
-        let raw: [u8; 64] = [r.as_slice(), s].concat().try_into().unwrap();
-        assert!(Signature::from_raw(&raw).is_err());
+    let raw = |r: &[u8], s: &[u8]| -> [u8; 64] { [r, s].concat().try_into().unwrap() };
+    for (r, s) in [(&[0; 32][..], &one[..]), (&one, &[0; 32])] {
+        assert_eq!(Signature::from_raw(&raw(r, s)), Err(InvalidSignature::OutOfRange));
+    }
+    // Which order is the limit only the key knows.
+    let key = public_key(&vectors()["verification"]);
+    for (r, s) in [(&order, &one), (&one, &order)] {
+        let signature = Signature::from_raw(&raw(r, s)).unwrap();
+        assert_eq!(key.verify(b"message", &signature), Err(SignatureInvalid));
     }
 }
 

@@ -12,6 +12,7 @@ use kms_core::event::{
     Paused, StepIntent, StepOutcome,
 };
 use kms_core::id::{Actor, Nonce, ObjectId, Origin, PersonId, PlanId, ProfileId, RegionCode};
+use kms_core::keys::SignatureAlgorithm;
 use kms_core::plan::{
     Approval, CreateInstanceKeys, CreateMasters, Decision, Environment, FoundInstance, Level, MasterEntry, Person,
     Plan, QuorumRule, Role, Step,
@@ -20,6 +21,7 @@ use kms_core::policy::Operation;
 use kms_core::secret::{Kcv, KcvMethod, Secret};
 use kms_core::sm2::SecretKey;
 use kms_core::state::{Phase, State, step_digest};
+use kms_core::suite::{CardAlgorithm, Suite};
 use kms_core::violation::Violation;
 
 /// Life of every plan in these tests.
@@ -106,6 +108,7 @@ impl World {
         let found = FoundInstance {
             level: Level::National,
             region: RegionCode::nation(),
+            suite: Suite::Sm,
             policy: Digest::of(b"policy"),
             rules: rules.collect(),
             cards_max: 1000,
@@ -116,9 +119,9 @@ impl World {
             log: self.object(),
             instance: self.object(),
             import: self.object(),
-            component_import: self.object(),
             index: self.object(),
             storage: self.object(),
+            component_import: Some(self.object()),
         };
         let mut plan = self.plan(Actor::Own, vec![Step::FoundInstance(found), Step::CreateInstanceKeys(create)]);
         plan.opened_root = Digest::of(b"");
@@ -137,11 +140,11 @@ impl World {
             ("LOG", create.log, 51),
             ("INSTANCE", create.instance, 50),
             ("IMPORT", create.import, 52),
-            ("COMPONENT-IMPORT", create.component_import, 53),
+            ("COMPONENT-IMPORT", create.component_import.unwrap(), 53),
         ];
         let mut keys: Vec<KeyRecord> = publics
             .iter()
-            .map(|(name, id, number)| KeyRecord { public: Some(*key(*number).public()), ..record(name, *id) })
+            .map(|(name, id, number)| KeyRecord { public: Some((*key(*number).public()).into()), ..record(name, *id) })
             .collect();
         keys.push(record("INDEX", create.index));
         keys.push(record("STORAGE", create.storage));
@@ -153,13 +156,14 @@ impl World {
             region: identity.region.clone(),
             genesis: identity.genesis,
             hsm_serial: identity.hsm_serial.clone(),
-            log_key: *key(51).public(),
-            instance_key: *key(50).public(),
-            import_key: *key(52).public(),
-            component_key: *key(53).public(),
+            log_key: (*key(51).public()).into(),
+            instance_key: (*key(50).public()).into(),
+            import_key: (*key(52).public()).into(),
+            component_key: Some((*key(53).public()).into()),
         };
         let signature = self.instance.sign(&encoding::tbs_bytes(&anchor).unwrap()).unwrap();
-        let document = self.store(Signed::assemble(anchor, &signature).unwrap().bytes().to_vec());
+        let document =
+            self.store(Signed::assemble(anchor, SignatureAlgorithm::Sm2Sm3, &signature).unwrap().bytes().to_vec());
         let outcome = StepOutcome {
             plan: identity.genesis,
             step: 1,
@@ -208,6 +212,7 @@ impl World {
         let create = CreateMasters {
             profile_id: ProfileId::new("resident-health-card").unwrap(),
             profile,
+            algorithm: CardAlgorithm::Sm4,
             custodians: Vec::new(),
             transferable: true,
             masters: masters.to_vec(),
@@ -241,7 +246,7 @@ impl World {
 
     pub(crate) fn sign_as(&mut self, signer: &PersonId, approval: Approval) -> Digest {
         let signature = self.officers[signer].sign(&encoding::tbs_bytes(&approval).unwrap()).unwrap();
-        self.store(Signed::assemble(approval, &signature).unwrap().bytes().to_vec())
+        self.store(Signed::assemble(approval, SignatureAlgorithm::Sm2Sm3, &signature).unwrap().bytes().to_vec())
     }
 
     pub(crate) fn decide(&mut self, officer: &PersonId, plan: PlanId, decision: Decision) -> Result<(), Violation> {

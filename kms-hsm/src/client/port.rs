@@ -1,18 +1,23 @@
 //! [`Hsm`] for [`HsmClient`]: domain values to wire values and back.
 
 use kms_core::id::ObjectId;
+use kms_core::keys::Signature;
 use kms_core::ports::{
-    ChunkOrder, Hsm, HsmResult, InstanceKeyIds, InstancePublicKeys, MasterSpec, SealedComponent, SealedMaster,
-    TokenStatus, TrustedObject, TrustedRole, WRAPPED_KEY_BYTES, WrappedKey,
+    Abilities, ChunkOrder, Hsm, HsmResult, InstanceKeyIds, InstancePublicKeys, MasterSpec, SealedComponent,
+    SealedMaster, TokenStatus, TrustedObject, TrustedRole, Wrapped, WrappedKey,
 };
 use kms_core::secret::{Kcv, KcvMethod};
-use kms_core::sm2::Signature;
+use kms_core::suite::KeyWrap;
 
 use super::{HsmClient, array, byte_string, bytes, done, items, kcvs, master, public_key, scaled, sealed};
 use crate::fault::refused;
 use crate::wire::{CHUNK_KEYS_MAX, KCV_BYTES, Request, Response, Sealed, WireKcv, garbled};
 
 impl Hsm for HsmClient {
+    fn abilities(&self) -> Abilities {
+        self.map().abilities()
+    }
+
     fn status(&self) -> HsmResult<TokenStatus> {
         match self.runtime.call(&Request::Status)? {
             Response::Status(status) => Ok(status.into()),
@@ -31,19 +36,20 @@ impl Hsm for HsmClient {
             log: bytes(ids.log),
             instance: bytes(ids.instance),
             import: bytes(ids.import),
-            component_import: bytes(ids.component_import),
             index: bytes(ids.index),
             storage: bytes(ids.storage),
+            component_import: ids.component_import.map(bytes),
         };
-        let points = items(self.ceremony.call(&request)?, 4)?;
-        let [log, instance, import, component_import] = points.as_slice() else {
-            return Err(garbled("not four public keys"));
+        let count = 3 + usize::from(ids.component_import.is_some());
+        let keys = items(self.ceremony.call(&request)?, count)?;
+        let [log, instance, import, component_import @ ..] = keys.as_slice() else {
+            return Err(garbled("not the public keys asked for"));
         };
         Ok(InstancePublicKeys {
             log: public_key(log)?,
             instance: public_key(instance)?,
             import: public_key(import)?,
-            component_import: public_key(component_import)?,
+            component_import: component_import.first().map(|key| public_key(key)).transpose()?,
         })
     }
 
@@ -104,7 +110,7 @@ impl Hsm for HsmClient {
         match self.runtime.call(&Request::TrustedObject { id: bytes(id), transport_key })? {
             Response::Absent => Ok(TrustedObject::Absent),
             Response::Present { public_key: point, kcv } => Ok(TrustedObject::Present {
-                public_key: point.as_deref().map(public_key).transpose()?,
+                public_key: point.as_deref().map(|key| public_key(key)).transpose()?,
                 kcv: kcv.as_ref().map(WireKcv::decode).transpose()?,
             }),
             _ => Err(garbled("not a trusted object")),
@@ -128,7 +134,7 @@ impl Hsm for HsmClient {
             blocks: order.blocks.clone(),
         };
         match self.runtime.call_within(&request, None, scaled(self.shared.deadline(), keys))? {
-            Response::Chunk { wrapped, kcvs } => cut(order, &wrapped, &kcvs),
+            Response::Chunk { wrapped, kcvs } => cut(order, self.abilities().wrap, &wrapped, &kcvs),
             _ => Err(garbled("not a chunk")),
         }
     }
@@ -164,8 +170,8 @@ impl Hsm for HsmClient {
 }
 
 /// Cuts a chunk's answer into cards and keys; every byte must be accounted for.
-fn cut(order: &ChunkOrder, wrapped: &[u8], kcvs: &[u8]) -> HsmResult<Vec<Vec<WrappedKey>>> {
-    let mut wrapped = wrapped.chunks_exact(WRAPPED_KEY_BYTES);
+fn cut(order: &ChunkOrder, wrap: KeyWrap, wrapped: &[u8], kcvs: &[u8]) -> HsmResult<Vec<Vec<WrappedKey>>> {
+    let mut wrapped = wrapped.chunks_exact(wrap.wrapped_bytes());
     let mut kcvs = kcvs.chunks_exact(KCV_BYTES);
     let mut key = |with_kcv: bool| -> HsmResult<WrappedKey> {
         let blob = wrapped.next().ok_or_else(|| garbled("too few wrapped keys"))?;
@@ -176,7 +182,8 @@ fn cut(order: &ChunkOrder, wrapped: &[u8], kcvs: &[u8]) -> HsmResult<Vec<Vec<Wra
             }
             false => None,
         };
-        Ok(WrappedKey { wrapped: array(blob)?, kcv })
+        let wrapped = Wrapped::new(wrap, blob).ok_or_else(|| garbled("a wrapped key of another length"))?;
+        Ok(WrappedKey { wrapped, kcv })
     };
     let cards: HsmResult<Vec<Vec<WrappedKey>>> =
         order.blocks.iter().map(|_| order.masters.iter().map(|(_, with_kcv)| key(*with_kcv)).collect()).collect();
@@ -195,15 +202,18 @@ mod tests {
         let id = |n| ObjectId::from_bytes([n; 16]);
         let order = ChunkOrder { kek: id(1), masters: vec![(id(2), false), (id(3), true)], blocks: vec![[0; 16]; 2] };
         let (wrapped, kcvs): (Vec<u8>, Vec<u8>) = ((0..96).collect(), (0..6).collect());
-        let cards = cut(&order, &wrapped, &kcvs).unwrap();
+        let cards = cut(&order, KeyWrap::Rfc3394, &wrapped, &kcvs).unwrap();
         assert_eq!(cards.len(), 2);
-        assert_eq!(cards[1][1].wrapped[0], 72);
+        assert_eq!(cards[1][1].wrapped.as_bytes()[0], 72);
         assert_eq!(cards[1][1].kcv.unwrap().value(), [3, 4, 5]);
         assert_eq!(cards[0][0].kcv, None);
         for (wrong_wrapped, wrong_kcvs) in [(95, 6), (72, 6), (96, 3), (96, 5)] {
-            assert!(cut(&order, &wrapped[..wrong_wrapped], &kcvs[..wrong_kcvs]).is_err());
+            assert!(cut(&order, KeyWrap::Rfc3394, &wrapped[..wrong_wrapped], &kcvs[..wrong_kcvs]).is_err());
         }
         let more: Vec<u8> = (0..120).collect();
-        assert!(cut(&order, &more, &kcvs).is_err());
+        assert!(cut(&order, KeyWrap::Rfc3394, &more, &kcvs).is_err());
+        // The same bytes as one-block wraps: 64 of them.
+        assert_eq!(cut(&order, KeyWrap::Ecb, &wrapped[..64], &kcvs).unwrap()[1][1].wrapped.as_bytes().len(), 16);
+        assert!(cut(&order, KeyWrap::Ecb, &wrapped, &kcvs).is_err());
     }
 }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use kms_core::id::ObjectId;
+use kms_core::keys::SealingKey;
 use kms_core::ports::{
-    BureauHsm, BureauOfficerToken, HsmResult, RewrapItem, SealedMaster, SecurityOfficerToken, TokenStatus,
-    WRAPPED_KEY_BYTES,
+    Abilities, BureauHsm, BureauOfficerToken, Confirmation, HsmResult, RewrapItem, Rewrapped, SealedMaster,
+    SecurityOfficerToken, TokenStatus, Wrapped,
 };
 use kms_core::secret::Kcv;
-use kms_core::sm2::PublicKey;
 use zeroize::Zeroizing;
 
 use super::link::{Link, Shared};
-use super::{array, byte_string, bytes, done, items, one_kcv, public_key, scaled};
+use super::{byte_string, bytes, done, one_kcv, public_key, scaled};
 use crate::config::{HsmConfig, PinSource};
 use crate::vendor::MapError;
 use crate::wire::{Request, Response, WorkerRole, garbled};
@@ -33,8 +33,8 @@ impl SoClient {
 }
 
 impl SecurityOfficerToken for SoClient {
-    fn trust_recipient(&self, id: ObjectId, label: &str, key: &PublicKey) -> HsmResult<()> {
-        let (label, key) = (label.to_owned(), key.to_sec1().to_vec());
+    fn trust_recipient(&self, id: ObjectId, label: &str, key: &SealingKey) -> HsmResult<()> {
+        let (label, key) = (label.to_owned(), key.to_spki_der());
         done(self.link.call(&Request::TrustRecipient { id: bytes(id), label, key })?)
     }
 
@@ -70,6 +70,10 @@ impl BureauClient {
 }
 
 impl BureauHsm for BureauClient {
+    fn abilities(&self) -> Abilities {
+        self.shared.map().abilities()
+    }
+
     fn status(&self) -> HsmResult<TokenStatus> {
         match self.link.call(&Request::Status)? {
             Response::Status(status) => Ok(status.into()),
@@ -77,34 +81,40 @@ impl BureauHsm for BureauClient {
         }
     }
 
-    fn create_import_key(&self, label: &str) -> HsmResult<PublicKey> {
+    fn create_import_key(&self, label: &str) -> HsmResult<SealingKey> {
         public_key(&byte_string(self.link.call(&Request::CreateImportKey { label: label.to_owned() })?)?)
     }
 
-    fn install_import_key(&self, label: &str, scalar: &[u8; 32]) -> HsmResult<PublicKey> {
+    fn install_import_key(&self, label: &str, scalar: &[u8; 32]) -> HsmResult<SealingKey> {
         let request = Request::InstallImportKey { label: label.to_owned() };
         let scalar = Zeroizing::new(scalar.to_vec());
         public_key(&byte_string(self.link.call_within(&request, Some(&scalar), self.shared.deadline())?)?)
     }
 
-    fn open_transport_key(&self, import_label: &str, id: ObjectId, sealed: &SealedMaster) -> HsmResult<()> {
+    fn open_transport_key(&self, import_label: &str, id: ObjectId, sealed: &SealedMaster) -> HsmResult<Confirmation> {
         let (import_label, sealed) = (import_label.to_owned(), sealed.clone().into());
-        done(self.link.call(&Request::OpenTransportKey { import_label, id: bytes(id), sealed })?)
+        match self.link.call(&Request::OpenTransportKey { import_label, id: bytes(id), sealed })? {
+            Response::Confirmed { by_check_value: true } => Ok(Confirmation::ByCheckValue),
+            Response::Confirmed { by_check_value: false } => Ok(Confirmation::BySealOnly),
+            _ => Err(garbled("not a confirmation")),
+        }
     }
 
-    fn rewrap(
-        &self,
-        transport: ObjectId,
-        personalization_label: &str,
-        items_in: &[RewrapItem],
-    ) -> HsmResult<Vec<[u8; WRAPPED_KEY_BYTES]>> {
+    fn rewrap(&self, transport: ObjectId, personalization_label: &str, items: &[RewrapItem]) -> HsmResult<Rewrapped> {
         let request = Request::Rewrap {
             transport: bytes(transport),
             personalization_label: personalization_label.to_owned(),
-            items: items_in.iter().map(|item| (item.wrapped.to_vec(), item.kcv.map(Into::into))).collect(),
+            items: items.iter().map(|item| (item.wrapped.as_bytes().to_vec(), item.kcv.map(Into::into))).collect(),
         };
-        let deadline = scaled(self.shared.deadline(), items_in.len());
-        let blobs = items(self.link.call_within(&request, None, deadline)?, items_in.len())?;
-        blobs.iter().map(|blob| array(blob)).collect()
+        let deadline = scaled(self.shared.deadline(), items.len());
+        let Response::Rewrapped { blobs, compared } = self.link.call_within(&request, None, deadline)? else {
+            return Err(garbled("not rewrapped keys"));
+        };
+        if blobs.len() != items.len() || compared as usize > items.len() {
+            return Err(garbled("not the number of rewrapped keys asked for"));
+        }
+        let wrap = self.abilities().wrap;
+        let key = |blob: &Vec<u8>| Wrapped::new(wrap, blob).ok_or_else(|| garbled("a wrapped key of another length"));
+        Ok(Rewrapped { keys: blobs.iter().map(key).collect::<HsmResult<_>>()?, compared: compared as usize })
     }
 }

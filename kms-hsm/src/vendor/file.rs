@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use crate::sandbox::Needs;
@@ -16,7 +16,7 @@ use super::{CiphertextEncoding, Evidence, OptionalAttribute, PointEncoding, Sign
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct MapFile {
     pub(super) name: Spanned<String>,
-    #[serde(default)]
+    #[serde(default = "sm", deserialize_with = "suite")]
     pub(super) suite: Suite,
     pub(super) key_types: KeyTypesTable,
     pub(super) mechanisms: BTreeMap<String, Entry>,
@@ -24,6 +24,18 @@ pub(super) struct MapFile {
     pub(super) attributes: AttributesTable,
     #[serde(default)]
     pub(super) sandbox: Needs,
+}
+
+/// What a map without the key is.
+const fn sm() -> Suite {
+    Suite::Sm
+}
+
+/// The domain knows no serde: its names are read here.
+fn suite<'de, D: Deserializer<'de>>(from: D) -> Result<Suite, D::Error> {
+    let name = String::deserialize(from)?;
+    let found = Suite::ALL.into_iter().find(|suite| suite.name() == name);
+    found.ok_or_else(|| serde::de::Error::unknown_variant(&name, &["sm", "intl"]))
 }
 
 #[derive(Deserialize)]

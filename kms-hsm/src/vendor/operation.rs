@@ -5,18 +5,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-
-/// Family of algorithms a make offers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Suite {
-    /// AES, RSA, P-256, SHA-2: for tokens without the SM algorithms.
-    Intl,
-    /// SM2, SM3, SM4.
-    #[default]
-    Sm,
-}
+use kms_core::suite::Suite;
 
 /// What the KMS does with a mechanism. One operation, one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,9 +1,12 @@
 //! Transport key, chunk, and the bureau's own token.
 
+use std::collections::HashSet;
+
 use kms_core::ports::{
-    BureauHsm as _, BureauOfficerToken as _, ChunkOrder, Custody, FaultClass, Hsm as _, RewrapItem,
-    SecurityOfficerToken as _, TrustedObject, TrustedRole,
+    BureauHsm as _, BureauOfficerToken as _, ChunkOrder, Confirmation, Custody, FaultClass, Hsm as _, RewrapItem,
+    SecurityOfficerToken as _, TrustedObject, TrustedRole, Wrapped,
 };
+use kms_core::suite::KeyWrap;
 
 use crate::harness::{Site, id, kcv, ready, software_key, spec};
 
@@ -30,7 +33,8 @@ fn a_chunk_goes_from_master_to_personalization_key() {
     let mut wrong = sealed.clone();
     wrong.kcv = kcv(&[0; 16]);
     assert_eq!(bureau.open_transport_key("import", id(KEK), &wrong).unwrap_err().code, "KCV_MISMATCH");
-    bureau.open_transport_key("import", id(KEK), &sealed).unwrap();
+    let confirmation = bureau.open_transport_key("import", id(KEK), &sealed).unwrap();
+    assert_eq!(confirmation, Confirmation::ByCheckValue);
     bureau.open_transport_key("import", id(KEK), &sealed).unwrap();
     let person = site.officer("bureau").create_personalization_key("pers").unwrap();
     assert_eq!(site.officer("bureau").create_personalization_key("pers").unwrap(), person);
@@ -44,20 +48,20 @@ fn a_chunk_goes_from_master_to_personalization_key() {
     };
     let cards = hsm.issue_chunk(&order).unwrap();
     assert_eq!(cards, hsm.issue_chunk(&order).unwrap());
-    let mut seen: Vec<_> = cards.iter().flatten().map(|key| key.wrapped).collect();
-    seen.sort_unstable();
-    seen.dedup();
+    let seen: HashSet<_> = cards.iter().flatten().map(|key| key.wrapped).collect();
     assert_eq!(seen.len(), 40);
     assert!(cards.iter().all(|card| card.iter().map(|key| key.kcv.is_some()).eq([false, true, false, true])));
 
     let items: Vec<RewrapItem> =
         cards.iter().flatten().map(|key| RewrapItem { wrapped: key.wrapped, kcv: key.kcv }).collect();
     let rewrapped = bureau.rewrap(id(KEK), "pers", &items).unwrap();
-    assert_eq!(rewrapped.len(), 40);
-    assert!(rewrapped.iter().zip(&items).all(|(new, old)| *new != old.wrapped));
+    assert_eq!((rewrapped.keys.len(), rewrapped.compared), (40, 20));
+    assert!(rewrapped.keys.iter().zip(&items).all(|(new, old)| *new != old.wrapped));
 
     let mut damaged = items.clone();
-    damaged[7].wrapped[3] ^= 1;
+    let mut blob = damaged[7].wrapped.as_bytes().to_vec();
+    blob[3] ^= 1;
+    damaged[7].wrapped = Wrapped::new(KeyWrap::Rfc3394, &blob).unwrap();
     let error = bureau.rewrap(id(KEK), "pers", &damaged).unwrap_err();
     assert!(error.detail.as_ref().unwrap().contains("item 7"), "{error}");
     let mut swapped = items;
@@ -111,9 +115,9 @@ fn a_known_import_key_can_be_installed_in_tests() {
     let site = Site::with_tokens(&["bureau"]);
     let bureau = site.bureau("bureau");
     let known = software_key(0x21);
-    assert_eq!(bureau.install_import_key("known", &[0x21; 32]).unwrap(), *known.public());
-    assert_eq!(bureau.install_import_key("known", &[0x21; 32]).unwrap(), *known.public());
+    assert_eq!(bureau.install_import_key("known", &[0x21; 32]).unwrap(), (*known.public()).into());
+    assert_eq!(bureau.install_import_key("known", &[0x21; 32]).unwrap(), (*known.public()).into());
     assert_eq!(bureau.install_import_key("known", &[0x22; 32]).unwrap_err().code, "LABEL_TAKEN");
-    assert_eq!(bureau.create_import_key("known").unwrap(), *known.public());
+    assert_eq!(bureau.create_import_key("known").unwrap(), (*known.public()).into());
     assert_eq!(bureau.install_import_key("zero", &[0; 32]).unwrap_err().code, "SCALAR");
 }

@@ -107,9 +107,9 @@ pub(crate) fn instance_ids() -> InstanceKeyIds {
         log: id(0xa1),
         instance: id(0xa2),
         import: id(0xa3),
-        component_import: id(0xa4),
         index: id(0xa5),
         storage: id(0xa6),
+        component_import: Some(id(0xa4)),
     }
 }
 

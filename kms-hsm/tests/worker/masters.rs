@@ -1,17 +1,18 @@
 //! Masters: generated, from components, sealed to another token and imported there.
 
 use getrandom::SysRng;
+use kms_core::keys::SealingKey;
 use kms_core::ports::{
     ChunkOrder, Custody, FaultClass, Hsm, MasterSpec, SealedComponent, SecurityOfficerToken as _, TrustedObject,
     TrustedRole,
 };
-use kms_core::sm2::PublicKey;
 
 use crate::harness::{Site, id, instance_ids, kcv, ready, sm4, software_key, spec};
 
 const COMPONENTS: [[u8; 16]; 3] = [[0x11; 16], *b"second component", [0xc3; 16]];
 
-fn sealed_components(to: &PublicKey) -> Vec<SealedComponent> {
+fn sealed_components(to: &SealingKey) -> Vec<SealedComponent> {
+    let to = to.as_sm2().unwrap();
     let seal = |component: &[u8; 16]| SealedComponent {
         ciphertext: to.encrypt(component, &mut SysRng).unwrap(),
         kcv: kcv(component),
@@ -42,8 +43,8 @@ fn generated_masters_are_adopted_but_never_with_another_custody() {
 fn masters_from_components_equal_the_software_reference() {
     let site = Site::with_tokens(&["instance"]);
     let (hsm, keys) = ready(&site, "instance");
-    let import = instance_ids().component_import;
-    let components = sealed_components(&keys.component_import);
+    let import = instance_ids().component_import.unwrap();
+    let components = sealed_components(keys.component_import.as_ref().unwrap());
     let masters: Vec<_> = (1..=3).map(|n| (spec(n, Custody::Transferable), [n; 16])).collect();
     let (seed_kcv, kcvs) = hsm.masters_from_components(import, &components, &masters).unwrap();
     assert_eq!(seed_kcv, kcv(&seed()));
@@ -69,9 +70,9 @@ fn masters_from_components_equal_the_software_reference() {
 fn a_wrong_component_is_named_and_nothing_is_made() {
     let site = Site::with_tokens(&["instance"]);
     let (hsm, keys) = ready(&site, "instance");
-    let import = instance_ids().component_import;
+    let import = instance_ids().component_import.unwrap();
     let masters = [(spec(1, Custody::Transferable), [1; 16])];
-    let good = sealed_components(&keys.component_import);
+    let good = sealed_components(keys.component_import.as_ref().unwrap());
 
     let mut wrong = good.clone();
     wrong[1].kcv = kcv(&[0; 16]);
@@ -97,16 +98,16 @@ fn sealed_children_open_in_software_and_on_the_second_token() {
     let site = Site::with_tokens(&["nation", "province"]);
     let (nation, nation_keys) = ready(&site, "nation");
     let (province, province_keys) = ready(&site, "province");
-    let components = sealed_components(&nation_keys.component_import);
+    let components = sealed_components(nation_keys.component_import.as_ref().unwrap());
     let masters: Vec<_> = (1..=2).map(|n| (spec(n, Custody::Transferable), [n; 16])).collect();
-    nation.masters_from_components(instance_ids().component_import, &components, &masters).unwrap();
+    nation.masters_from_components(instance_ids().component_import.unwrap(), &components, &masters).unwrap();
 
     let outside = software_key(0x31);
     let officer = site.officer("nation");
-    officer.trust_recipient(id(0x51), "software", outside.public()).unwrap();
+    officer.trust_recipient(id(0x51), "software", &(*outside.public()).into()).unwrap();
     officer.trust_recipient(id(0x52), "province", &province_keys.import).unwrap();
     officer.trust_recipient(id(0x52), "province", &province_keys.import).unwrap();
-    let other = officer.trust_recipient(id(0x52), "province", outside.public()).unwrap_err();
+    let other = officer.trust_recipient(id(0x52), "province", &(*outside.public()).into()).unwrap_err();
     assert_eq!((other.class, other.code.as_str()), (FaultClass::Refused, "PUBLIC_KEY"));
     drop(officer);
 

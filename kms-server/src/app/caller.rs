@@ -3,8 +3,8 @@
 use kms_api::signing::Parameters;
 use kms_core::digest::Digest;
 use kms_core::id::{Actor, BureauId, PersonId, RegionCode};
+use kms_core::keys::VerifyingKey;
 use kms_core::plan::Role;
-use kms_core::sm2::PublicKey;
 use kms_core::state::State;
 
 use crate::fault::Fault;
@@ -35,14 +35,14 @@ pub enum Caller {
 
 impl Caller {
     /// The caller whose key has this id, and the key.
-    pub fn find(state: &State, key_id: &Digest) -> Option<(Self, PublicKey)> {
+    pub fn find(state: &State, key_id: &Digest) -> Option<(Self, VerifyingKey)> {
         let person = state.people().values().find(|person| person.key.id() == *key_id);
         if let Some(person) = person {
-            return Some((Self::Person { id: person.id.clone(), role: person.role }, person.key));
+            return Some((Self::Person { id: person.id.clone(), role: person.role }, person.key.into()));
         }
         let bureau = state.bureaus().iter().find(|(_, bureau)| bureau.signing.public_key().id() == *key_id);
         if let Some((id, bureau)) = bureau {
-            return Some((Self::Bureau(id.clone()), *bureau.signing.public_key()));
+            return Some((Self::Bureau(id.clone()), (*bureau.signing.public_key()).into()));
         }
         let province = state.provinces().iter().find(|(_, province)| province.anchor.instance_key.id() == *key_id)?;
         let (region, province) = province;

@@ -9,6 +9,7 @@ use kms_core::document::{Component, ImportReceipt, KeyCheck, SealPurpose, Sealed
 use kms_core::encoding::{Document as _, Signed};
 use kms_core::event::KeyRecord;
 use kms_core::id::{ObjectId, PlanId, RegionCode};
+use kms_core::keys::PublicKey;
 use kms_core::plan::{
     CreateInstanceKeys, CreateMasters, ImportMasters, MasterEntry, SealMasters, SealTransportKey, Step, TrustBureau,
     TrustProvince,
@@ -16,7 +17,6 @@ use kms_core::plan::{
 use kms_core::ports::{Custody, InstanceKeyIds, MasterSpec, SealedComponent, SealedMaster, TrustedObject, TrustedRole};
 use kms_core::profile::KeyProfile;
 use kms_core::secret::Kcv;
-use kms_core::sm2::PublicKey;
 use kms_core::state::{Ceremony, InstanceKeys, State};
 use kms_core::violation::Violation;
 
@@ -64,9 +64,9 @@ fn create_instance_keys(instance: &Instance, state: &State, plan: &CreateInstanc
         log: plan.log,
         instance: plan.instance,
         import: plan.import,
-        component_import: plan.component_import,
         index: plan.index,
         storage: plan.storage,
+        component_import: plan.component_import,
     })?;
     let anchor = TrustAnchor {
         label: TrustAnchor::LABEL.to_owned(),
@@ -78,18 +78,18 @@ fn create_instance_keys(instance: &Instance, state: &State, plan: &CreateInstanc
         hsm_serial: identity.hsm_serial.clone(),
         log_key: made.log,
         instance_key: made.instance,
-        import_key: made.import,
-        component_key: made.component_import,
+        import_key: made.import.clone(),
+        component_key: made.component_import.clone(),
     };
     let signed = sign(&*instance.hsm, plan.instance, &made.instance, anchor)?;
-    let keys = vec![
-        record("LOG", plan.log, None, Some(made.log)),
-        record("INSTANCE", plan.instance, None, Some(made.instance)),
-        record("IMPORT", plan.import, None, Some(made.import)),
-        record("COMPONENT-IMPORT", plan.component_import, None, Some(made.component_import)),
-        record("INDEX", plan.index, None, None),
-        record("STORAGE", plan.storage, None, None),
+    let mut keys = vec![
+        record("LOG", plan.log, None, Some(made.log.into())),
+        record("INSTANCE", plan.instance, None, Some(made.instance.into())),
+        record("IMPORT", plan.import, None, Some(made.import.into())),
     ];
+    let component = plan.component_import.zip(made.component_import);
+    keys.extend(component.map(|(id, key)| record("COMPONENT-IMPORT", id, None, Some(key.into()))));
+    keys.extend([record("INDEX", plan.index, None, None), record("STORAGE", plan.storage, None, None)]);
     Ok(Effect { keys, document: Some(signed.bytes().to_vec()) })
 }
 
@@ -115,7 +115,7 @@ fn create_masters(
             Ok((spec, *block.as_bytes()))
         })
         .collect::<Result<_, Fault>>()?;
-    let import = own_keys(state)?.ids.component_import;
+    let import = own_keys(state)?.ids.component_import.ok_or(Violation::ComponentsUnsupported)?;
     let (seed, kcvs) = instance.hsm.masters_from_components(import, &components, &seeded)?;
     let seed = KeyRecord { name: "SEED".to_owned(), group: 0, version: 0, id: None, kcv: Some(seed), public: None };
     let mut keys = vec![seed];
@@ -156,7 +156,9 @@ fn trust_bureau(instance: &Instance, trust: &TrustBureau) -> Result<Option<Effec
 fn trusted_recipient(instance: &Instance, id: ObjectId) -> Result<Option<KeyRecord>, Fault> {
     match instance.hsm.trusted_object(id, TrustedRole::Recipient)? {
         TrustedObject::Absent => Ok(None),
-        TrustedObject::Present { public_key, .. } => Ok(Some(record("RECIPIENT", id, None, public_key))),
+        TrustedObject::Present { public_key, .. } => {
+            Ok(Some(record("RECIPIENT", id, None, public_key.map(Into::into))))
+        }
     }
 }
 

@@ -43,9 +43,9 @@ pub fn draft(instance: &Instance, draft: &GenesisDraft) -> Result<Vec<u8>, Fault
         log: randoms.object()?,
         instance: randoms.object()?,
         import: randoms.object()?,
-        component_import: randoms.object()?,
         index: randoms.object()?,
         storage: randoms.object()?,
+        component_import: instance.hsm.abilities().components.then(|| randoms.object()).transpose()?,
     };
     let plan = Plan {
         label: Plan::LABEL.to_owned(),
@@ -110,6 +110,7 @@ fn founding(instance: &Instance, people: Vec<Person>) -> FoundInstance {
     FoundInstance {
         level: instance.config.level,
         region: instance.config.region.clone(),
+        suite: instance.hsm.abilities().suite,
         policy: policy.digest(),
         rules: rules.collect(),
         cards_max: policy.batch().cards_max,
@@ -127,6 +128,7 @@ fn check_own(instance: &Instance, plan: &Plan) -> Result<(), Fault> {
         ("origin", plan.origin == instance.config.origin),
         ("environment", plan.environment == instance.config.environment),
         ("founding step", *found == founding(instance, found.people.clone())),
+        ("component key", plan.makes_component_key() == instance.hsm.abilities().components),
         ("HSM serial number", plan.hsm_serial == instance.token()?.serial),
         ("number of approvals", plan.approvals == rule.approvals),
         ("validity", life_ms <= rule.validity_ms && plan.max_log_span <= rule.max_log_span),

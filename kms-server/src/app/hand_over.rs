@@ -115,7 +115,7 @@ fn call(instance: &Instance, method: &str, path: &str, body: &[u8]) -> Result<Ve
     let keys = state.keys().ok_or(Violation::NotFounded)?;
     let nonce = Randoms::draw(instance, 1)?.nonce()?;
     let created_s = view::now_ms(instance)? / 1000;
-    let headers = sign_request(method, path, body, created_s, nonce, keys.instance.id(), |message| {
+    let headers = sign_request(method, path, body, created_s, nonce, &keys.instance, |message| {
         instance.hsm.sign(keys.ids.instance, &keys.instance.digest_for_signing(message))
     })?;
     let agent: ureq::Agent =

@@ -17,6 +17,7 @@ use kms_core::plan::{
 use kms_core::policy::Operation;
 use kms_core::ports::Custody;
 use kms_core::profile::KeyProfile;
+use kms_core::suite::CardAlgorithm;
 use kms_core::violation::Violation;
 
 use super::caller::Caller;
@@ -169,6 +170,7 @@ fn create_masters(
     transferable: bool,
 ) -> Result<CreateMasters, Fault> {
     let profile = profile(instance, id)?;
+    let algorithm = algorithm(instance, profile)?;
     require_custody(profile.national_custody(), transferable)?;
     let slots: Vec<_> = profile.slots().collect();
     let mut randoms = Randoms::draw(instance, slots.len())?;
@@ -179,6 +181,7 @@ fn create_masters(
     Ok(CreateMasters {
         profile_id: id.clone(),
         profile: profile.digest(),
+        algorithm,
         custodians: custodians.iter().map(|c| Custodian { person: c.person.0.clone(), kcv: c.kcv.0 }).collect(),
         transferable,
         masters: masters.collect::<Result<_, Fault>>()?,
@@ -217,6 +220,7 @@ fn import_masters(
     transferable: bool,
 ) -> Result<ImportMasters, Fault> {
     let profile = profile(instance, id)?;
+    let algorithm = algorithm(instance, profile)?;
     require_custody(profile.provincial_custody(), transferable)?;
     let signed = Signed::<SealedKeys>::parse(bytes).map_err(super::ceremonies::malformed)?;
     let keys = &signed.unverified_tbs().keys;
@@ -228,6 +232,7 @@ fn import_masters(
     Ok(ImportMasters {
         profile_id: id.clone(),
         profile: profile.digest(),
+        algorithm,
         sealed: signed.digest(),
         transferable,
         masters: keys.iter().map(master).collect::<Result<_, Fault>>()?,
@@ -240,10 +245,23 @@ fn register_bureau(instance: &Instance, application: &[u8], valid_until_ms: u64)
     let mut randoms = Randoms::draw(instance, 2)?;
     let (recipient, kek) = (randoms.object()?, randoms.object()?);
     let application = octets(application)?;
+    let wrap = instance.hsm.abilities().wrap;
     Ok(vec![
-        Step::TrustBureau(TrustBureau { bureau: bureau.clone(), application, recipient, kek, valid_until_ms }),
+        Step::TrustBureau(TrustBureau { bureau: bureau.clone(), application, recipient, kek, wrap, valid_until_ms }),
         Step::SealTransportKey(SealTransportKey { bureau, recipient, kek }),
     ])
+}
+
+/// What the HSM's masters are, if they can serve this profile.
+pub fn algorithm(instance: &Instance, profile: &KeyProfile) -> Result<CardAlgorithm, Fault> {
+    let cards = instance.hsm.abilities().cards;
+    if cards.serves(profile.algorithm()) {
+        return Ok(cards);
+    }
+    let wanted = profile.algorithm().name();
+    let detail =
+        format!("profile {} asks for {wanted}, the masters of this HSM's vendor map are {cards}", profile.id());
+    Err(Fault::new(Code::AlgorithmDiffers, detail))
 }
 
 /// A profile that keeps its masters local is not overruled by a proposal.

@@ -18,6 +18,7 @@ use kms_core::ports::{ChunkOrder, WrappedKey};
 use kms_core::profile::{KeyProfile, PROFILE_SLOTS_MAX};
 use kms_core::secret::Secret;
 use kms_core::state::{Batch, BatchPhase, Master, State, StepState, step_digest};
+use kms_core::suite::KeyWrap;
 use kms_core::violation::Violation;
 use zeroize::Zeroizing;
 
@@ -129,7 +130,8 @@ fn build(instance: &Instance, id: BatchId, index: u32) -> Result<Made, Fault> {
         blocks: cards.iter().map(|card| block(profile, card)).collect::<Result<_, _>>()?,
     };
     let wrapped = instance.hsm.issue_chunk(&order)?;
-    let card_keys = assemble(&cards, &set.masters, wrapped)?;
+    let wrap = state.bureau(&issue.bureau)?.application.wrap;
+    let card_keys = assemble(&cards, &set.masters, wrap, wrapped)?;
     let context = LeafContext { batch: id, bureau: issue.bureau.clone(), kek: issue.kek, profile: issue.profile };
     let root = merkle::root(&context.leaves(&card_keys)?);
     let slots: usize = card_keys.iter().map(|card| card.slots.len()).sum();
@@ -162,18 +164,28 @@ fn block(profile: &KeyProfile, card: &StoredCard) -> Result<[u8; 16], Fault> {
 }
 
 /// Puts each wrapped key into its slot. The HSM's answer must have exactly the asked shape.
-fn assemble(cards: &[StoredCard], masters: &[Master], wrapped: Vec<Vec<WrappedKey>>) -> Result<Vec<CardKeys>, Fault> {
+fn assemble(
+    cards: &[StoredCard],
+    masters: &[Master],
+    wrap: KeyWrap,
+    wrapped: Vec<Vec<WrappedKey>>,
+) -> Result<Vec<CardKeys>, Fault> {
     let shape = || Fault::new(Code::HsmRefused, "the HSM answered with another number of keys");
     if wrapped.len() != cards.len() || wrapped.iter().any(|keys| keys.len() != masters.len()) {
         return Err(shape());
     }
     let card = |(card, keys): (&StoredCard, Vec<WrappedKey>)| {
         let slot = |(master, key): (&Master, WrappedKey)| {
+            if key.wrapped.wrap() != wrap {
+                let found = key.wrapped.wrap();
+                let detail = format!("the HSM's vendor map wraps by {found}, the bureau was registered with {wrap}");
+                return Err(Fault::new(Code::HsmRefused, detail));
+            }
             Ok(SlotKey {
                 name: master.name.clone(),
                 group: master.group,
                 version: master.version,
-                wrapped: octets(&key.wrapped)?,
+                wrapped: octets(key.wrapped.as_bytes())?,
                 kcv: key.kcv,
             })
         };

@@ -75,6 +75,7 @@ fn manifest(instance: &Instance, state: &State, batch: &Batch, checkpoint: Strin
         profile: issue.profile,
         kek: issue.kek,
         kek_kcv: issue.kek_kcv,
+        wrap: state.bureau(&issue.bureau)?.application.wrap,
         encryption_key: state.bureau(&issue.bureau)?.encryption.public_key().id(),
         cards: issue.cards,
         keys: outcomes.iter().map(|outcome| u64::from(outcome.keys)).sum(),

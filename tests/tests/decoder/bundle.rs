@@ -22,6 +22,7 @@ use kms_core::proof::Inclusion;
 use kms_core::secret::{Kcv, KcvMethod};
 use kms_core::sm2::{PublicKey, SecretKey};
 use kms_core::state::package_root;
+use kms_core::suite::KeyWrap;
 use sm4::Sm4;
 use sm4::cipher::BlockCipherEncrypt;
 
@@ -190,6 +191,7 @@ pub(crate) fn write(folder: &Path, fault: &Fault) -> Made {
         profile: Digest::of(PROFILE.as_bytes()),
         kek: kek_id,
         kek_kcv: kcv(&kek),
+        wrap: KeyWrap::Rfc3394,
         encryption_key: bureau_key.public().id(),
         cards: CARDS,
         keys: u64::from(CARDS) * SLOTS.len() as u64,

@@ -16,6 +16,7 @@ use kms_core::event::{
     PauseReason, Paused, Refused, Started, StepIntent, StepOutcome,
 };
 use kms_core::id::{Actor, BatchId, BureauId, Nonce, ObjectId, Origin, PersonId, PlanId, ProfileId, RegionCode};
+use kms_core::keys::SignatureAlgorithm;
 use kms_core::log::checkpoint::Checkpoint;
 use kms_core::plan::{
     Approval, CreateInstanceKeys, CreateMasters, Custodian, Decision, Environment, FoundInstance, ImportMasters,
@@ -24,6 +25,7 @@ use kms_core::plan::{
 };
 use kms_core::secret::{Kcv, KcvMethod};
 use kms_core::sm2::SecretKey;
+use kms_core::suite::{CardAlgorithm, KeyWrap, Suite};
 
 pub(crate) fn digest(number: u8) -> Digest {
     Digest::of(&[number])
@@ -51,7 +53,7 @@ pub(crate) fn profile() -> ProfileId {
 
 pub(crate) fn signed<T: Document>(tbs: T, key: &SecretKey) -> Vec<u8> {
     let signature = key.sign(&encoding::encode(&tbs).unwrap()).unwrap();
-    Signed::assemble(tbs, &signature).unwrap().bytes().to_vec()
+    Signed::assemble(tbs, SignatureAlgorithm::Sm2Sm3, &signature).unwrap().bytes().to_vec()
 }
 
 fn kcv() -> Kcv {
@@ -124,6 +126,7 @@ fn steps(key: &SecretKey) -> Vec<Step> {
         Step::FoundInstance(FoundInstance {
             level: Level::Provincial,
             region: RegionCode::new("410000").unwrap(),
+            suite: Suite::Sm,
             policy: digest(4),
             rules: vec![rule],
             cards_max: 1_000_000,
@@ -134,13 +137,14 @@ fn steps(key: &SecretKey) -> Vec<Step> {
             log: object(1),
             instance: object(2),
             import: object(3),
-            component_import: object(4),
             index: object(5),
             storage: object(6),
+            component_import: Some(object(4)),
         }),
         Step::CreateMasters(CreateMasters {
             profile_id: profile(),
             profile: digest(5),
+            algorithm: CardAlgorithm::Sm4,
             custodians: vec![Custodian { person: PersonId::new("li-na").unwrap(), kcv: kcv() }],
             transferable: true,
             masters: masters(None),
@@ -161,6 +165,7 @@ fn steps(key: &SecretKey) -> Vec<Step> {
         Step::ImportMasters(ImportMasters {
             profile_id: profile(),
             profile: digest(5),
+            algorithm: CardAlgorithm::Sm1,
             sealed: digest(6),
             transferable: false,
             masters: masters(Some(kcv())),
@@ -170,6 +175,7 @@ fn steps(key: &SecretKey) -> Vec<Step> {
             application: octets(&[3; 70_000]),
             recipient: object(8),
             kek: object(9),
+            wrap: KeyWrap::Ecb,
             valid_until_ms: 1,
         }),
         Step::SealTransportKey(SealTransportKey { bureau: bureau(), recipient: object(8), kek: object(9) }),
@@ -211,7 +217,7 @@ fn events(key: &SecretKey) -> Vec<Event> {
         version: 0,
         id: full.then(|| object(9)),
         kcv: full.then(kcv),
-        public: full.then(|| *key.public()),
+        public: full.then(|| (*key.public()).into()),
     };
     let outcome = |good: bool| StepOutcome {
         plan: plan_id(),
@@ -282,10 +288,10 @@ pub(crate) fn anchor(instance: &SecretKey, log: &SecretKey) -> TrustAnchor {
         region: RegionCode::new("410000").unwrap(),
         genesis: plan_id(),
         hsm_serial: "0123456789abcdef".to_owned(),
-        log_key: *log.public(),
-        instance_key: *instance.public(),
-        import_key: *instance.public(),
-        component_key: *instance.public(),
+        log_key: (*log.public()).into(),
+        instance_key: (*instance.public()).into(),
+        import_key: (*instance.public()).into(),
+        component_key: Some((*instance.public()).into()),
     }
 }
 
@@ -333,7 +339,8 @@ fn signed_documents(key: &SecretKey) -> Vec<(&'static str, Vec<u8>)> {
         name: "黄河卡厂".to_owned(),
         signing_certificate: octets(&[1; 400]),
         encryption_certificate: octets(&[2; 400]),
-        hsm_key: *key.public(),
+        hsm_key: (*key.public()).into(),
+        wrap: KeyWrap::Rfc3394,
         hsm_serial: "1".to_owned(),
         created_ms: 1,
     };

@@ -3,6 +3,7 @@
 use kms_core::digest::Digest;
 use kms_core::encoding::{self, Document, Signed};
 use kms_core::id::{Origin, PersonId, PlanId};
+use kms_core::keys::SignatureAlgorithm;
 use kms_core::plan::{Approval, Decision, Role};
 
 use crate::harness::{Scene, Server, program};
@@ -87,7 +88,7 @@ fn an_approval_of_another_plan_or_instance_or_signer_is_refused() {
             sequence: 1,
         };
         let signature = key_of(&scene, signer).sign(&encoding::encode(&approval).unwrap()).unwrap();
-        Signed::assemble(approval, &signature).unwrap().bytes().to_vec()
+        Signed::assemble(approval, SignatureAlgorithm::Sm2Sm3, &signature).unwrap().bytes().to_vec()
     };
     let key = key_of(&scene, "liu-yang");
     let path = format!("/v1/ceremonies/{first}/decisions");

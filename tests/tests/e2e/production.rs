@@ -5,6 +5,7 @@ use kms_core::digest::Digest;
 use kms_core::document::TrustAnchor;
 use kms_core::encoding::{self, Document, Signed};
 use kms_core::id::{Origin, PlanId, RegionCode};
+use kms_core::keys::SignatureAlgorithm;
 use kms_core::plan::{Environment, Level};
 use kms_core::sm2::SecretKey;
 
@@ -21,13 +22,13 @@ fn production_anchor(scene: &Scene) {
         region: RegionCode::new("410000").unwrap(),
         genesis: PlanId::from_digest(Digest::of(b"genesis")),
         hsm_serial: "1".to_owned(),
-        log_key: *key.public(),
-        instance_key: *key.public(),
-        import_key: *key.public(),
-        component_key: *key.public(),
+        log_key: (*key.public()).into(),
+        instance_key: (*key.public()).into(),
+        import_key: (*key.public()).into(),
+        component_key: Some((*key.public()).into()),
     };
     let signature = key.sign(&encoding::encode(&anchor).unwrap()).unwrap();
-    let signed = Signed::assemble(anchor, &signature).unwrap();
+    let signed = Signed::assemble(anchor, SignatureAlgorithm::Sm2Sm3, &signature).unwrap();
     std::fs::write(scene.dir.join("production.der"), signed.bytes()).unwrap();
 }
 

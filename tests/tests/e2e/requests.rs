@@ -27,7 +27,7 @@ fn nonce() -> Nonce {
 
 /// Headers of a request signed at `created_s`.
 pub(crate) fn headers(key: &SecretKey, method: &str, path: &str, body: &[u8], created_s: u64) -> SignatureHeaders {
-    sign_request(method, path, body, created_s, nonce(), key.public().id(), |base| key.sign(base)).unwrap()
+    sign_request(method, path, body, created_s, nonce(), key.public(), |base| key.sign(base)).unwrap()
 }
 
 /// A request signed now.

@@ -4,6 +4,7 @@ use kms_core::digest::Digest;
 use kms_core::document::BatchRequest;
 use kms_core::encoding::{self, Document, Signed};
 use kms_core::id::{BatchId, BureauId, Origin, ProfileId};
+use kms_core::keys::SignatureAlgorithm;
 use kms_core::package::list_commitment;
 use kms_core::secret::Pin;
 use kms_core::sm2::SecretKey;
@@ -42,7 +43,7 @@ fn right(scene: &Scene, list: &str) -> BatchRequest {
 
 fn submit(server: &Server, key: &SecretKey, request: BatchRequest, list: &str) -> Answer {
     let signature = key.sign(&encoding::encode(&request).unwrap()).unwrap();
-    let request = Signed::assemble(request, &signature).unwrap();
+    let request = Signed::assemble(request, SignatureAlgorithm::Sm2Sm3, &signature).unwrap();
     let body = kms_api::body::BatchSubmit {
         request: kms_api::text::Base64(request.bytes().to_vec()),
         salt: kms_api::text::Hex(SALT),

@@ -2,13 +2,16 @@
 //! key, inside the bureau's own HSM.
 //!
 //! Guards: the whole package is verified before the transport key is opened; a chunk is verified again
-//! when it is used; every key is unwrapped authenticated and compared with its check value by the HSM.
+//! when it is used; every key is compared with its check value by the HSM where package and make allow it, and what could
+//! not be compared is said.
 
 use std::path::PathBuf;
 
 use clap::Args;
+use kms_core::document::{Manifest, TrustAnchor};
 use kms_core::package::{CardKeys, records as card_records};
-use kms_core::ports::{BureauHsm, HsmError, RewrapItem, SealedMaster, WRAPPED_KEY_BYTES};
+use kms_core::ports::{Abilities, BureauHsm, Confirmation, HsmError, RewrapItem, SealedMaster, Wrapped};
+use kms_core::suite::KeyWrap;
 use kms_hsm::BureauClient;
 
 use super::package::{Folder, VerifiedPackage};
@@ -83,16 +86,19 @@ impl Open {
         }
         let pin = token::pin(pin_file.as_deref(), &format!("user PIN of token {}", named.label))?;
         let hsm = BureauClient::new(named.config(pin)).map_err(|reason| token::bad_map(&reason))?;
+        fits(&trusted.anchor, manifest, &hsm.abilities())?;
         token::show(&hsm.status()?);
         let sealed = package.manifest.transport_key();
         let sealed = SealedMaster { ciphertext: sealed.ciphertext.as_bytes().to_vec(), kcv: sealed.kcv };
-        hsm.open_transport_key(&self.import_key, manifest.kek, &sealed)
+        let confirmation = hsm
+            .open_transport_key(&self.import_key, manifest.kek, &sealed)
             .map_err(|error| token::failed(error, || hsm.status()))?;
-        console::field("transport key", format!("{} is in the token; its check value is right", manifest.kek));
+        console::field("transport key", format!("{} is in the token; {}", manifest.kek, vouched(confirmation)));
 
         files::make_folder(&self.out, Access::Owner)?;
         let mut writer = Writer::create(&self.out, manifest, &package.profile, &self.personalization_key)?;
         let bar = console::progress(manifest.keys, "keys wrapped again");
+        let (mut carried, mut compared) = (0, 0);
         for entry in &manifest.chunks {
             let chunk = package.chunk(entry.index)?;
             let records = card_records::open(chunk.chunk(), &manifest.bureau, &encryption).map_err(|reason| {
@@ -103,11 +109,14 @@ impl Open {
             })?;
             let cards = chunk.cards();
             for (cards, records) in cards.chunks(CARDS_PER_CALL).zip(records.cards.chunks(CARDS_PER_CALL)) {
-                let items: Vec<RewrapItem> = cards.iter().map(items).collect::<Outcome<Vec<_>>>()?.concat();
-                let wrapped = hsm
+                let item = |card| items(card, manifest.wrap);
+                let items: Vec<RewrapItem> = cards.iter().map(item).collect::<Outcome<Vec<_>>>()?.concat();
+                let rewrapped = hsm
                     .rewrap(manifest.kek, &self.personalization_key, &items)
                     .map_err(|error| refuse(entry.index, error))?;
-                let mut rest = wrapped.as_slice();
+                carried += items.iter().filter(|item| item.kcv.is_some()).count();
+                compared += rewrapped.compared;
+                let mut rest = rewrapped.keys.as_slice();
                 for (card, record) in cards.iter().zip(records) {
                     let (own, after) = rest
                         .split_at_checked(card.slots.len())
@@ -122,8 +131,9 @@ impl Open {
         let (csv, dgi) = writer.finish()?;
         console::field(
             "keys",
-            format!("{} unwrapped, proven and wrapped under {}", manifest.keys, self.personalization_key),
+            format!("{} unwrapped and wrapped under {} ({})", manifest.keys, self.personalization_key, manifest.wrap),
         );
+        console::field("check values", compared_words(manifest.keys, carried, compared));
         console::field("per key", csv.display());
         console::field("per card (DGI)", dgi.display());
         console::say("These files name citizens: keep them where only the personalization machine reads them.");
@@ -131,9 +141,51 @@ impl Open {
     }
 }
 
-fn items(card: &CardKeys) -> Outcome<Vec<RewrapItem>> {
+/// Refuses a package that this bureau's HSM cannot unwrap, before it is asked to.
+fn fits(anchor: &TrustAnchor, manifest: &Manifest, own: &Abilities) -> Outcome<()> {
+    let differs = |what: &str, package: &str, hsm: &str| {
+        Failure::input(
+            format!("{what} of the package is {package}, your HSM's vendor map says {hsm}"),
+            "name the token and map that you applied with (--token, --map)",
+        )
+    };
+    let suite = anchor.instance_key.suite();
+    if suite != own.suite {
+        return Err(differs("the suite", suite.name(), own.suite.name()));
+    }
+    if manifest.wrap != own.wrap {
+        return Err(differs("the wrap", manifest.wrap.name(), own.wrap.name()));
+    }
+    Ok(())
+}
+
+fn vouched(confirmation: Confirmation) -> &'static str {
+    match confirmation {
+        Confirmation::ByCheckValue => "its check value is right",
+        Confirmation::BySealOnly => {
+            "NOT compared with its check value (this make shows none of an unwrapped key): only the seal to your HSM \
+             and the instance's signature vouch for it"
+        }
+    }
+}
+
+/// Which keys were proven by check value, and why the others were not.
+fn compared_words(keys: u64, carried: usize, compared: usize) -> String {
+    let without = keys.saturating_sub(carried as u64);
+    let by_profile = format!("{without} keys carry none by the profile");
+    if carried == compared {
+        return format!("{compared} compared and right; {by_profile}");
+    }
+    format!(
+        "{compared} of {carried} compared; the others NOT: this make shows no check value of an unwrapped key, only the \
+         signed Merkle leaf vouches for them; {by_profile}"
+    )
+}
+
+fn items(card: &CardKeys, wrap: KeyWrap) -> Outcome<Vec<RewrapItem>> {
     let item = |slot: &kms_core::package::SlotKey| {
-        let wrapped: [u8; WRAPPED_KEY_BYTES] = slot.wrapped.as_bytes().try_into().map_err(Failure::internal)?;
+        let wrapped = Wrapped::new(wrap, slot.wrapped.as_bytes());
+        let wrapped = wrapped.ok_or_else(|| Failure::internal("a wrapped key of another length"))?;
         Ok(RewrapItem { wrapped, kcv: slot.kcv })
     };
     card.slots.iter().map(item).collect()

@@ -1,7 +1,7 @@
 //! What the personalization machine reads: one CSV row per key, one DGI line per card.
 //!
-//! Never a clear key: every key is an RFC 3394 blob under the personalization key of the bureau's own
-//! HSM. The files hold card numbers, so only their owner may read them. Layouts: `kms-cli/README.md`.
+//! Never a clear key: every key is a blob under the personalization key of the bureau's own HSM, wrapped as the
+//! manifest says. The files hold card numbers, so only their owner may read them. Layouts: `kms-cli/README.md`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use kms_core::document::Manifest;
 use kms_core::package::{CardKeys, CardRecord};
-use kms_core::ports::WRAPPED_KEY_BYTES;
+use kms_core::ports::Wrapped;
 use kms_core::profile::KeyProfile;
 
 use crate::failure::{Failure, Outcome};
@@ -61,8 +61,10 @@ impl Writer {
             profile.slots().filter(|slot| slot.key.package_kcv().is_some()).map(|slot| slot.to_string()).collect();
         dgi.line("# card_number;card_factor;DGI 8000;DGI 9000")?;
         dgi.line(&format!(
-            "# batch {}, keys wrapped (RFC 3394, {WRAPPED_KEY_BYTES} bytes each) under {personalization_key}",
-            manifest.batch
+            "# batch {}, keys wrapped ({}, {} bytes each) under {personalization_key}",
+            manifest.batch,
+            manifest.wrap,
+            manifest.wrap.wrapped_bytes()
         ))?;
         dgi.line(&format!("# 8000: {}", keys.join(" ")))?;
         dgi.line(&format!("# 9000: {}", checked.join(" ")))?;
@@ -76,14 +78,9 @@ impl Writer {
     }
 
     /// Adds one card. `wrapped` are its keys under the personalization key, in slot order.
-    pub(crate) fn card(
-        &mut self,
-        card: &CardKeys,
-        record: &CardRecord,
-        wrapped: &[[u8; WRAPPED_KEY_BYTES]],
-    ) -> Outcome<()> {
+    pub(crate) fn card(&mut self, card: &CardKeys, record: &CardRecord, wrapped: &[Wrapped]) -> Outcome<()> {
         let (number, factor) = (&record.number, hex::encode(record.factor.as_bytes()));
-        let mut keys = Vec::with_capacity(wrapped.len() * WRAPPED_KEY_BYTES);
+        let mut keys = Vec::new();
         let mut check_values = Vec::new();
         for (slot, blob) in card.slots.iter().zip(wrapped) {
             let kcv = slot.kcv.map(|kcv| hex::encode(kcv.value())).unwrap_or_default();
@@ -96,9 +93,9 @@ impl Writer {
                 slot.group,
                 slot.version,
                 self.personalization_key,
-                hex::encode(blob)
+                hex::encode(blob.as_bytes())
             ))?;
-            keys.extend_from_slice(blob);
+            keys.extend_from_slice(blob.as_bytes());
             check_values.extend(slot.kcv.iter().flat_map(|kcv| kcv.value().to_vec()));
         }
         self.cards += 1;

@@ -10,9 +10,10 @@ use der::asn1::OctetString;
 use getrandom::SysRng;
 use kms_api::body::CeremonyView;
 use kms_core::digest::Digest;
-use kms_core::document::Component;
+use kms_core::document::{Component, TrustAnchor};
 use kms_core::encoding::Document;
 use kms_core::id::{PersonId, PlanId};
+use kms_core::keys::SealingKey;
 use kms_core::plan::Step;
 use kms_core::secret::{Kcv, KcvMethod, Secret};
 use sm4::cipher::{BlockCipherEncrypt, KeyInit};
@@ -127,7 +128,8 @@ impl HandIn {
         let question =
             format!("You, {officer}, hand in your root component (check value {found}) for the plan shown above.");
         console::confirm_digest(&plan.digest, self.yes_digest.as_ref(), &question)?;
-        let ciphertext = trusted.anchor.component_key.encrypt(component.expose(), &mut SysRng).map_err(no_entropy)?;
+        let ciphertext =
+            component_key(&trusted.anchor)?.encrypt(component.expose(), &mut SysRng).map_err(no_entropy)?;
         let document = Component {
             label: Component::LABEL.to_owned(),
             plan: PlanId::from_digest(self.id),
@@ -141,6 +143,16 @@ impl HandIn {
         view::ceremony(&ceremony);
         Ok(())
     }
+}
+
+/// What components are sealed to: SM2, the only suite whose HSMs combine them.
+fn component_key(anchor: &TrustAnchor) -> Outcome<&kms_core::sm2::PublicKey> {
+    anchor.component_key.as_ref().and_then(SealingKey::as_sm2).ok_or_else(|| {
+        Failure::input(
+            format!("the HSM of {} combines no components", anchor.origin),
+            "let the masters be generated in the HSM: `kms ceremony propose create-roots` without --custodian",
+        )
+    })
 }
 
 fn custodian(plan: &ReadPlan, officer: &PersonId) -> Outcome<Kcv> {

@@ -76,11 +76,12 @@ fn key_list(state: &LogState) -> Vec<Expected> {
             (Kind::Signing, ids.log, "log"),
             (Kind::Signing, ids.instance, "instance"),
             (Kind::Import, ids.import, "masters"),
-            (Kind::ComponentImport, ids.component_import, "components"),
             (Kind::Index, ids.index, "cards"),
             (Kind::Storage, ids.storage, "lists"),
         ];
         list.extend(own.map(|(kind, id, name)| key(kind, id, name.to_owned(), None)));
+        let components = ids.component_import.map(|id| key(Kind::ComponentImport, id, "components".to_owned(), None));
+        list.extend(components);
     }
     for set in state.masters().values() {
         let kind = if set.transferable { Kind::TransferableMaster } else { Kind::LocalMaster };

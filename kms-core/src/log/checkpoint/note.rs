@@ -6,7 +6,8 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{Checkpoint, CheckpointRefused, check_name, checkpoint_key_id, cosignature_key_id};
-use crate::sm2::{InvalidSignature, PublicKey, Signature};
+use crate::keys::{InvalidSignature, Signature, Verifier};
+use crate::sm2::PublicKey;
 
 /// Longest note, in bytes.
 pub const NOTE_BYTES_MAX: usize = 16 * 1024;
@@ -73,7 +74,7 @@ impl SignedNote {
     }
 
     /// Verifies that this is the checkpoint of the log `origin`, signed by `key`.
-    pub fn verify_log(&self, origin: &str, key: &PublicKey) -> Result<&Checkpoint, CheckpointRefused> {
+    pub fn verify_log(&self, origin: &str, key: &impl Verifier) -> Result<&Checkpoint, CheckpointRefused> {
         let found = self.checkpoint.origin();
         if found != origin {
             return Err(CheckpointRefused::OtherOrigin { expected: origin.into(), found: found.into() });
@@ -177,8 +178,8 @@ pub enum InvalidNote {
     /// Not base64 of 32 bytes.
     #[error("the third line is not the base64 of a root")]
     Root,
-    /// No SM2 signature in a signature line.
-    #[error("a signature line holds no SM2 signature: {0}")]
+    /// No signature in a signature line.
+    #[error("a signature line holds no signature: {0}")]
     Signature(#[from] InvalidSignature),
     /// Not `— name base64`.
     #[error("a signature line is not \"— name base64\"")]
