@@ -6,7 +6,7 @@ use kms_core::{
     digest::Digest,
     diversify::{CardFactor, ProvinceCode},
     policy::{Operation, PolicyViolation},
-    profile::{KeyProfile, ProfileViolation, Recipient, SamKeyType, Scope},
+    profile::{Algorithm, KeyProfile, ProfileViolation, Recipient, SamKeyType, Scope},
 };
 
 const PROFILE: &str = include_str!("../../policies/profiles/resident-health-card.toml");

@@ -110,7 +110,7 @@ impl Hsm for HsmClient {
         match self.runtime.call(&Request::TrustedObject { id: bytes(id), transport_key })? {
             Response::Absent => Ok(TrustedObject::Absent),
             Response::Present { public_key: point, kcv } => Ok(TrustedObject::Present {
-                public_key: point.as_deref().map(|key| public_key(key)).transpose()?,
+                public_key: point.as_deref().map(public_key).transpose()?,
                 kcv: kcv.as_ref().map(WireKcv::decode).transpose()?,
             }),
             _ => Err(garbled("not a trusted object")),
