@@ -15,7 +15,8 @@ use std::sync::mpsc;
 use kms_core::id::ObjectId;
 use kms_core::keys::{PublicKey, SealingKey};
 use kms_core::ports::{
-    Confirmation, Custody, HsmResult, InstanceKeyIds, MasterSpec, SealedComponent, SealedMaster, TrustedObject, TrustedRole,
+    Confirmation, Custody, HsmResult, InstanceKeyIds, MasterSpec, SealedComponent, SealedMaster, TrustedObject,
+    TrustedRole,
 };
 use kms_core::secret::{Pin, Secret};
 use zeroize::Zeroizing;
