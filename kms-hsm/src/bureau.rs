@@ -5,41 +5,44 @@
 
 use cryptoki_sys::{CK_OBJECT_HANDLE, CKA_EC_PARAMS, CKA_ID, CKA_LABEL, CKA_VALUE};
 use kms_core::id::ObjectId;
+use kms_core::keys::SealingKey;
 use kms_core::ports::{Confirmation, HsmResult, SealedMaster};
 use kms_core::secret::{Kcv, Secret};
-use kms_core::sm2::{PublicKey, SecretKey};
-use kms_core::suite::KeyWrap;
+use kms_core::sm2::SecretKey;
 
+use crate::check_value::{self, compare};
 use crate::config::Lanes;
 use crate::fault::{about, from_cryptoki, refused};
-use crate::instance::{SM2_CURVE, key_pair, named, public_object};
+use crate::instance::named;
 use crate::lanes::{Lane, Spans};
-use crate::masters::{compare, must_equal, unwrap};
+use crate::masters::unwrap;
+use crate::pair::{self, SM2_CURVE, public_object};
 use crate::raw::{Encoded, Mechanism, Parameter};
 use crate::session::{Passing, Token, missing};
 use crate::template::{BUREAU_IMPORT, BUREAU_TRANSPORT, CARD, INERT_PUBLIC, PERSONALIZATION};
-use crate::vendor::Operation;
+use crate::vendor::{Operation, Suite};
 use crate::wire::CHUNK_KEYS_MAX;
 
-/// Bytes of a wrapped key.
-const WRAPPED_KEY_BYTES: usize = KeyWrap::Rfc3394.wrapped_bytes();
-
 /// Makes or adopts (by label) the pair that transport keys are sealed to.
-pub(crate) fn create_import_key(token: &mut Token, label: &str) -> HsmResult<PublicKey> {
+pub(crate) fn create_import_key(token: &mut Token, label: &str) -> HsmResult<SealingKey> {
     let id = match find_import_key(token, label)? {
         Some((_, id)) => id,
         None => fresh_id(token)?,
     };
-    key_pair(token, &BUREAU_IMPORT, &INERT_PUBLIC, id, label)
+    pair::sealing(token, &BUREAU_IMPORT, id, label)
 }
 
-/// Installs a known scalar; test instances only.
-pub(crate) fn install_import_key(token: &mut Token, label: &str, scalar: Secret<32>) -> HsmResult<PublicKey> {
+/// Installs a known SM2 scalar; test instances only.
+pub(crate) fn install_import_key(token: &mut Token, label: &str, scalar: Secret<32>) -> HsmResult<SealingKey> {
+    if token.map().suite() != Suite::Sm {
+        let detail = "known import keys are SM2 scalars; make the key in the HSM instead";
+        return Err(refused("install_import_key", "SUITE_DIFFERS", detail));
+    }
     let key =
         SecretKey::from_scalar(scalar).map_err(|error| refused("install_import_key", "SCALAR", error.to_string()))?;
-    let public = *key.public();
+    let public = SealingKey::from(*key.public());
     if let Some((_, id)) = find_import_key(token, label)? {
-        let present = key_pair(token, &BUREAU_IMPORT, &INERT_PUBLIC, id, label)?;
+        let present = pair::sealing(token, &BUREAU_IMPORT, id, label)?;
         return if present == public {
             Ok(public)
         } else {
@@ -49,16 +52,16 @@ pub(crate) fn install_import_key(token: &mut Token, label: &str, scalar: Secret<
     let id = fresh_id(token)?;
     let (session, functions) = (token.session()?, token.functions());
     // Public half first: a crash in between leaves something harmless, found by nobody.
-    let half = public_object(token, &INERT_PUBLIC, id, label, &public);
+    let half = public_object(token, &INERT_PUBLIC, id, label, &public)?;
     functions.create_object(session, &mut Encoded::of(&half))?;
     let private = named(BUREAU_IMPORT.template(token.map()), id, label)
         .bytes(CKA_EC_PARAMS, &SM2_CURVE)
         .bytes(CKA_VALUE, key.expose_scalar());
     functions.create_object(session, &mut Encoded::of(&private))?;
-    key_pair(token, &BUREAU_IMPORT, &INERT_PUBLIC, id, label)
+    pair::sealing(token, &BUREAU_IMPORT, id, label)
 }
 
-/// Opens a sealed transport key under `id`, or adopts it.
+/// Opens a sealed transport key under `id`, or adopts it; answers whether its check value could be compared.
 pub(crate) fn open_transport_key(
     token: &mut Token,
     import_label: &str,
@@ -67,16 +70,23 @@ pub(crate) fn open_transport_key(
 ) -> HsmResult<Confirmation> {
     let import = find_import_key(token, import_label)?;
     let (import, _) = import.ok_or_else(|| missing(&BUREAU_IMPORT, &format!("label {import_label:?}")))?;
-    let expected = BUREAU_TRANSPORT.template(token.map()).bytes(CKA_ID, id.as_bytes());
+    let expected = BUREAU_TRANSPORT.shown(token.map()).bytes(CKA_ID, id.as_bytes());
+    let wanted = BUREAU_TRANSPORT.unwrapped(token.map()).bytes(CKA_ID, id.as_bytes());
     let mut made = None;
     let key = token.adopt_or_make(&BUREAU_TRANSPORT, id, &expected, |token| {
-        let template = expected.clone().bytes(CKA_LABEL, b"kms transport key");
+        let template = wanted.bytes(CKA_LABEL, b"kms transport key");
         let key = unwrap(token, import, &sealed.ciphertext, &template)?;
         made = Some(key);
         Ok(key)
     })?;
-    let compared = compare(token, key, sealed.kcv, "open_transport_key", || format!("transport key {id}"));
-    compared.map(|_| Confirmation::ByCheckValue).map_err(|error| {
+    let compared = check_value::of_unwrapped(token, key).and_then(|found| match found {
+        Some(found) => {
+            compare(found, sealed.kcv, "open_transport_key", || format!("transport key {id}"))?;
+            Ok(Confirmation::ByCheckValue)
+        }
+        None => Ok(Confirmation::BySealOnly),
+    });
+    compared.map_err(|error| {
         let removed = made.map(|key| token.session().and_then(|session| token.functions().destroy(session, key)));
         match removed {
             Some(Err(left)) => about(error, || format!("and the key could not be removed again: {left}")),
@@ -90,7 +100,23 @@ pub(crate) struct RewrapWork<'r> {
     transport: ObjectId,
     personalization_label: &'r str,
     items: Vec<(&'r [u8], Option<Kcv>)>,
-    spans: Spans<Vec<Vec<u8>>>,
+    spans: Spans<Rewrapped>,
+}
+
+/// Blobs in the order of the items, and how many check values were compared.
+#[derive(Default)]
+pub(crate) struct Rewrapped {
+    pub(crate) blobs: Vec<Vec<u8>>,
+    pub(crate) compared: u32,
+}
+
+/// How this make wraps.
+#[derive(Clone, Copy)]
+struct Way {
+    mechanism: Mechanism<'static>,
+    wrapped_bytes: usize,
+    /// Does it show check values of unwrapped keys?
+    compares: bool,
 }
 
 impl<'r> RewrapWork<'r> {
@@ -115,56 +141,71 @@ impl<'r> RewrapWork<'r> {
         let transport = token.find_one(&BUREAU_TRANSPORT, self.transport)?;
         let target = token.find_label(PERSONALIZATION.class(), label)?;
         let target = target.ok_or_else(|| missing(&PERSONALIZATION, &format!("label {label:?}")))?;
-        let expected = PERSONALIZATION.template(token.map()).bytes(CKA_LABEL, label.as_bytes());
+        let expected = PERSONALIZATION.shown(token.map()).bytes(CKA_LABEL, label.as_bytes());
         token.check(target, &PERSONALIZATION, &expected)?;
         if self.items.iter().any(|(_, kcv)| kcv.is_some()) {
-            token.ensure_check_values()?;
+            check_value::Plan::new(token)?;
         }
-        let mechanism = token.mechanism(Operation::KeyWrap, Parameter::Nothing)?;
-        let (card, items) = (CARD.template(token.map()), &self.items);
+        let way = Way {
+            mechanism: token.mechanism(Operation::KeyWrap, Parameter::Nothing)?,
+            wrapped_bytes: token.map().key_wrap().wrapped_bytes(),
+            compares: token.map().confirms_unwrapped(),
+        };
+        let (card, items) = (CARD.unwrapped(token.map()), &self.items);
         self.spans.run(
             token,
             || Encoded::of(&card),
-            |lane, template, index, out: &mut Vec<Vec<u8>>| {
+            |lane, template, index, out: &mut Rewrapped| {
                 let Some((blob, kcv)) = items.get(index) else { return Ok(()) };
-                let wrapped = rewrap_one(lane, (mechanism, template), (transport, target), blob, *kcv);
-                out.push(wrapped.map_err(|mut error| {
+                let wrapped = rewrap_one(lane, (way, template), (transport, target), blob, *kcv);
+                let (blob, compared) = wrapped.map_err(|mut error| {
                     let detail = error.detail.take().map(|detail| format!(": {detail}")).unwrap_or_default();
                     error.detail = Some(format!("item {index}{detail}"));
                     error
-                })?);
+                })?;
+                out.blobs.push(blob);
+                out.compared += u32::from(compared);
                 Ok(())
             },
         )
     }
 
-    /// The blobs, in the order of the items, and how many check values were compared: every one there was.
-    pub(crate) fn finish(self) -> (Vec<Vec<u8>>, u32) {
-        let compared = self.items.iter().map(|(_, kcv)| u32::from(kcv.is_some())).sum();
-        (self.spans.into_answers().flatten().collect(), compared)
+    /// All of them.
+    pub(crate) fn finish(self) -> Rewrapped {
+        self.spans.into_answers().fold(Rewrapped::default(), |mut whole, part| {
+            whole.blobs.extend(part.blobs);
+            whole.compared += part.compared;
+            whole
+        })
     }
 }
 
 fn rewrap_one(
     lane: &Lane<'_>,
-    (mechanism, template): (Mechanism<'_>, &mut Encoded),
+    (way, template): (Way, &mut Encoded),
     (transport, target): (CK_OBJECT_HANDLE, CK_OBJECT_HANDLE),
     blob: &[u8],
     kcv: Option<Kcv>,
-) -> HsmResult<Vec<u8>> {
+) -> HsmResult<(Vec<u8>, bool)> {
     let (functions, session) = (lane.functions, lane.session);
-    let key = functions.unwrap_key(session, mechanism, transport, blob, template)?;
-    let key = Passing::new(functions, session, key);
-    if let Some(declared) = kcv {
-        must_equal(declared, || lane.kcv(key.handle()), "rewrap", || "card key".to_owned())?;
+    if blob.len() != way.wrapped_bytes {
+        let detail = format!("a wrapped key of {} bytes instead of {}", blob.len(), way.wrapped_bytes);
+        return Err(refused("rewrap", "BLOB_LENGTH", detail));
     }
-    let mut out = [0; WRAPPED_KEY_BYTES];
-    let length = functions.wrap_key(session, mechanism, target, key.handle(), &mut out)?;
-    if length != WRAPPED_KEY_BYTES {
+    let key = functions.unwrap_key(session, way.mechanism, transport, blob, template)?;
+    let key = Passing::new(functions, session, key);
+    let declared = kcv.filter(|_| way.compares);
+    if let Some(declared) = declared {
+        let found = check_value::attribute(lane, key.handle())?;
+        compare(check_value::kcv(&found)?, declared, "rewrap", || "card key".to_owned())?;
+    }
+    let mut out = vec![0; way.wrapped_bytes];
+    let length = functions.wrap_key(session, way.mechanism, target, key.handle(), &mut out)?;
+    if length != way.wrapped_bytes {
         return Err(refused("C_WrapKey", "ANSWER_LENGTH", format!("a wrapped key of {length} bytes")));
     }
     key.destroy()?;
-    Ok(out.to_vec())
+    Ok((out, declared.is_some()))
 }
 
 /// The import key of that label, with its CKA_ID.

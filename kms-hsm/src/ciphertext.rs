@@ -1,6 +1,6 @@
-//! SM2 ciphertexts between the token's form and ours.
+//! Sealed keys between the token's form and ours.
 //!
-//! Ours is SM2Cipher of GM/T 0009: SEQUENCE { x INTEGER, y INTEGER, hash OCTET STRING, cipher OCTET
+//! RSA-OAEP has one form. Of SM2 ciphertexts ours is SM2Cipher of GM/T 0009: SEQUENCE { x INTEGER, y INTEGER, hash OCTET STRING, cipher OCTET
 //! STRING }. Some makes use `04 ‖ x ‖ y ‖ C3 ‖ C2`. No cryptography here. Guards: lengths are exact,
 //! numbers fit 32 bytes.
 
@@ -9,10 +9,14 @@ use der::{Decode as _, Encode as _, Sequence};
 use kms_core::ports::{HsmError, HsmResult};
 
 use crate::fault::refused;
-use crate::vendor::CiphertextEncoding;
+use crate::vendor::{CiphertextEncoding, Suite, VendorMap};
 
-/// Largest SM2 ciphertext of a 16-byte key in either form, with room for odd encodings.
-pub(crate) const CIPHERTEXT_BYTES_MAX: usize = 512;
+/// Largest sealed 16-byte key: RSA with 4096 bits; SM2 in either form is shorter.
+pub(crate) const CIPHERTEXT_BYTES_MAX: usize = RSA_BYTES_MAX;
+
+/// Bytes of RSA moduli: 2048 to 4096 bits.
+const RSA_BYTES_MIN: usize = 256;
+const RSA_BYTES_MAX: usize = 512;
 
 const COORDINATE_BYTES: usize = 32;
 const HASH_BYTES: usize = 32;
@@ -26,8 +30,32 @@ struct Sm2Cipher<'a> {
     cipher: OctetString,
 }
 
-/// From the token's form to DER.
-pub(crate) fn from_token(encoding: CiphertextEncoding, bytes: &[u8]) -> HsmResult<Vec<u8>> {
+/// From the token's form to ours.
+pub(crate) fn from_token(map: &VendorMap, bytes: &[u8]) -> HsmResult<Vec<u8>> {
+    match map.suite() {
+        Suite::Intl => oaep_block("C_WrapKey", bytes).map(<[u8]>::to_vec),
+        Suite::Sm => sm2_from_token(map.ciphertext(), bytes),
+    }
+}
+
+/// From our form to the token's.
+pub(crate) fn to_token(map: &VendorMap, sealed: &[u8]) -> HsmResult<Vec<u8>> {
+    match map.suite() {
+        Suite::Intl => oaep_block("sealed key", sealed).map(<[u8]>::to_vec),
+        Suite::Sm => sm2_to_token(map.ciphertext(), sealed),
+    }
+}
+
+/// The block of RSA-OAEP is as long as the modulus.
+fn oaep_block<'b>(function: &str, bytes: &'b [u8]) -> HsmResult<&'b [u8]> {
+    if (RSA_BYTES_MIN..=RSA_BYTES_MAX).contains(&bytes.len()) {
+        return Ok(bytes);
+    }
+    let detail = format!("{} bytes; RSA-OAEP gives {RSA_BYTES_MIN} to {RSA_BYTES_MAX}", bytes.len());
+    Err(refused(function, "CIPHERTEXT", detail))
+}
+
+fn sm2_from_token(encoding: CiphertextEncoding, bytes: &[u8]) -> HsmResult<Vec<u8>> {
     match encoding {
         CiphertextEncoding::Der => {
             Sm2Cipher::from_der(bytes).map_err(|error| unreadable(&error))?;
@@ -58,8 +86,7 @@ pub(crate) fn from_token(encoding: CiphertextEncoding, bytes: &[u8]) -> HsmResul
     }
 }
 
-/// From DER to the token's form.
-pub(crate) fn to_token(encoding: CiphertextEncoding, der: &[u8]) -> HsmResult<Vec<u8>> {
+fn sm2_to_token(encoding: CiphertextEncoding, der: &[u8]) -> HsmResult<Vec<u8>> {
     let cipher = Sm2Cipher::from_der(der).map_err(|error| unreadable(&error))?;
     if encoding == CiphertextEncoding::Der {
         return Ok(der.to_vec());
@@ -90,10 +117,10 @@ mod tests {
         let mut raw = vec![4];
         raw.extend([0x00, 0x91].iter().chain(&[7; 30]));
         raw.extend([0x90; 32].iter().chain(&[1; 32]).chain(&[2; 16]));
-        let der = from_token(CiphertextEncoding::C1C3C2, &raw).unwrap();
-        assert_eq!(to_token(CiphertextEncoding::C1C3C2, &der).unwrap(), raw);
-        assert_eq!(to_token(CiphertextEncoding::Der, &der).unwrap(), der);
-        assert!(from_token(CiphertextEncoding::C1C3C2, &raw[..97]).is_err());
-        assert!(to_token(CiphertextEncoding::Der, &raw).is_err());
+        let der = sm2_from_token(CiphertextEncoding::C1C3C2, &raw).unwrap();
+        assert_eq!(sm2_to_token(CiphertextEncoding::C1C3C2, &der).unwrap(), raw);
+        assert_eq!(sm2_to_token(CiphertextEncoding::Der, &der).unwrap(), der);
+        assert!(sm2_from_token(CiphertextEncoding::C1C3C2, &raw[..97]).is_err());
+        assert!(sm2_to_token(CiphertextEncoding::Der, &raw).is_err());
     }
 }

@@ -5,6 +5,8 @@
 //! out, and every finding has a remedy.
 
 mod answers;
+mod keys;
+mod pairs;
 mod run;
 
 use kms_core::ports::{Hold, HsmResult, PinState, Restriction, TokenStatus};
@@ -147,7 +149,7 @@ fn declared_missing(map: &VendorMap) -> Vec<Check> {
     });
     let operations = operations.into_iter().map(|operation| {
         let remedy = "ask the maker for the number; without it the operation is refused, and nothing stands in for it";
-        Check::new(operation.name(map.suite()), State::Missing, "not in the vendor map", remedy)
+        Check::new(map.operation_name(operation), State::Missing, "not in the vendor map", remedy)
     });
     attributes.chain(operations).collect()
 }

@@ -13,6 +13,7 @@ use kms_core::ports::{FaultClass, HsmResult};
 use kms_core::secret::Kcv;
 use serde::{Deserialize, Serialize};
 
+use crate::check_value;
 use crate::client::process::{Launch, Worker};
 use crate::config::{HsmConfig, Lanes};
 use crate::fault::refused;
@@ -197,13 +198,14 @@ pub(crate) fn run(token: &mut Token, wanted: &[Wanted]) -> HsmResult<Vec<Item>> 
 }
 
 fn examine(token: &mut Token, object: u64, role: &Role, key: &Wanted) -> HsmResult<(State, String)> {
-    let mut expected = role.template(token.map()).bytes(CKA_ID, &key.id);
+    let mut expected = role.shown(token.map()).bytes(CKA_ID, &key.id);
     if let Kind::LocalMaster | Kind::TransferableMaster = key.kind {
         expected = expected.flag(CKA_EXTRACTABLE, key.kind == Kind::TransferableMaster);
     }
     let checked = token.check(object, role, &expected).and_then(|()| match &key.kcv {
         Some(kcv) => {
-            crate::masters::compare(token, object, kcv.decode()?, "inventory", || key.name.clone()).map(|_| ())
+            let found = check_value::of_key(token, role, object)?;
+            check_value::compare(found, kcv.decode()?, "inventory", || key.name.clone()).map(|_| ())
         }
         None => Ok(()),
     });

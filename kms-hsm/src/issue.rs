@@ -2,13 +2,13 @@
 //!
 //! The hot path: one frame in, one frame out, four or five calls per key, on as many lanes as are configured. Guards:
 //! the transport key shows every attribute of its template before the first key; a child is a session object destroyed
-//! on every path; a wrapped key has exactly 24 bytes; an error releases nothing of the chunk.
+//! on every path; a wrapped key has exactly the bytes of the map's wrap; an error releases nothing of the chunk.
 
-use cryptoki_sys::{CK_OBJECT_HANDLE, CKA_ID};
+use cryptoki_sys::{CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CKA_ID};
 use kms_core::id::ObjectId;
 use kms_core::ports::HsmResult;
-use kms_core::suite::KeyWrap;
 
+use crate::check_value::{Checker, Plan};
 use crate::config::Lanes;
 use crate::fault::{about, refused};
 use crate::lanes::{Lane, Spans};
@@ -17,9 +17,6 @@ use crate::session::{Passing, Token};
 use crate::template::{CARD, MASTER, TRANSPORT};
 use crate::vendor::Operation;
 use crate::wire::{CHUNK_KEYS_MAX, Id, KCV_BYTES};
-
-/// Bytes of a wrapped key.
-const WRAPPED_KEY_BYTES: usize = KeyWrap::Rfc3394.wrapped_bytes();
 
 /// Wrapped keys end to end, card by card; check values of the flagged masters likewise.
 #[derive(Default)]
@@ -33,7 +30,16 @@ pub(crate) struct ChunkWork<'r> {
     kek: ObjectId,
     masters: &'r [(Id, bool)],
     blocks: &'r [Id],
+    /// Of one wrapped key.
+    wrapped_bytes: usize,
     spans: Spans<Chunk>,
+}
+
+/// What a lane reuses from key to key.
+struct Kept {
+    template: Encoded,
+    wrapped: Vec<u8>,
+    checker: Option<Checker>,
 }
 
 impl<'r> ChunkWork<'r> {
@@ -44,7 +50,7 @@ impl<'r> ChunkWork<'r> {
             let detail = format!("{keys} keys in one chunk; at most {CHUNK_KEYS_MAX} are issued");
             return Err(refused("issue_chunk", "CHUNK_TOO_LARGE", detail));
         }
-        Ok(Self { kek, masters, blocks, spans: Spans::over(keys, lanes) })
+        Ok(Self { kek, masters, blocks, wrapped_bytes: 0, spans: Spans::over(keys, lanes) })
     }
 
     /// Makes what is not made yet.
@@ -58,17 +64,22 @@ impl<'r> ChunkWork<'r> {
             bases.push(Base { id, master: token.find_one(&MASTER, id)?, with_kcv: *with_kcv });
         }
         let wrapping = token.mechanism(Operation::KeyWrap, Parameter::Nothing)?;
-        let diversify = token.mechanism(Operation::Diversify, Parameter::Nothing)?.number;
-        let (card, blocks) = (CARD.template(token.map()), self.blocks);
+        let diversify = token.mechanism(token.map().diversify(), Parameter::Nothing)?.number;
+        let check = if bases.iter().any(|base| base.with_kcv) { Some(Plan::new(token)?) } else { None };
+        self.wrapped_bytes = token.map().key_wrap().wrapped_bytes();
+        let (card, blocks, wrapped_bytes) = (CARD.template(token.map()), self.blocks, self.wrapped_bytes);
         self.spans.run(
             token,
-            || Encoded::of(&card),
-            |lane, template, item, out| {
+            || Kept {
+                template: Encoded::of(&card),
+                wrapped: vec![0; wrapped_bytes],
+                checker: check.as_ref().map(Plan::checker),
+            },
+            |lane, kept, item, out| {
                 // No item is worked on where there is no master.
                 let place = (blocks.get(item / bases.len()), bases.get(item % bases.len()));
                 let (Some(block), Some(base)) = place else { return Ok(()) };
-                let mechanism = Mechanism { number: diversify, parameter: Parameter::Data(block) };
-                one(lane, (mechanism, wrapping), (base, kek), template, out).map_err(|error| {
+                one(lane, (diversify, block), (base, kek, wrapping), kept, out).map_err(|error| {
                     about(error, || format!("card {} of the chunk, master {}", item / bases.len(), base.id))
                 })
             },
@@ -80,7 +91,7 @@ impl<'r> ChunkWork<'r> {
         let keys = self.masters.len() * self.blocks.len();
         let flagged = self.masters.iter().filter(|(_, with_kcv)| *with_kcv).count() * self.blocks.len();
         let mut whole = Chunk {
-            wrapped: Vec::with_capacity(keys * WRAPPED_KEY_BYTES),
+            wrapped: Vec::with_capacity(keys * self.wrapped_bytes),
             kcvs: Vec::with_capacity(flagged * KCV_BYTES),
         };
         for part in self.spans.into_answers() {
@@ -100,23 +111,25 @@ struct Base {
 
 fn one(
     lane: &Lane<'_>,
-    (diversify, wrapping): (Mechanism<'_>, Mechanism<'_>),
-    (base, kek): (&Base, CK_OBJECT_HANDLE),
-    template: &mut Encoded,
+    (diversify, block): (CK_MECHANISM_TYPE, &Id),
+    (base, kek, wrapping): (&Base, CK_OBJECT_HANDLE, Mechanism<'_>),
+    kept: &mut Kept,
     out: &mut Chunk,
 ) -> HsmResult<()> {
     let (functions, session) = (lane.functions, lane.session);
-    let child = functions.derive_key(session, diversify, base.master, template)?;
+    let mechanism = Mechanism { number: diversify, parameter: Parameter::Data(block) };
+    let child = functions.derive_key(session, mechanism, base.master, &mut kept.template)?;
     let child = Passing::new(functions, session, child);
-    if base.with_kcv {
-        out.kcvs.extend_from_slice(lane.kcv(child.handle())?.value());
+    if base.with_kcv
+        && let Some(checker) = &mut kept.checker
+    {
+        out.kcvs.extend_from_slice(&checker.of_child(lane, (base.master, block), child.handle())?);
     }
-    let mut wrapped = [0; WRAPPED_KEY_BYTES];
-    let length = functions.wrap_key(session, wrapping, kek, child.handle(), &mut wrapped)?;
-    if length != WRAPPED_KEY_BYTES {
-        let detail = format!("a wrapped key of {length} bytes instead of {WRAPPED_KEY_BYTES}");
+    let length = functions.wrap_key(session, wrapping, kek, child.handle(), &mut kept.wrapped)?;
+    if length != kept.wrapped.len() {
+        let detail = format!("a wrapped key of {length} bytes instead of {}", kept.wrapped.len());
         return Err(refused("C_WrapKey", "ANSWER_LENGTH", detail));
     }
-    out.wrapped.extend_from_slice(&wrapped);
+    out.wrapped.extend_from_slice(&kept.wrapped);
     child.destroy()
 }

@@ -14,12 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use cryptoki_sys::{CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKA_CHECK_VALUE};
+use cryptoki_sys::CK_SESSION_HANDLE;
 use kms_core::ports::{HsmError, HsmResult};
-use kms_core::secret::{Kcv, KcvMethod};
 
 use crate::config::Lanes;
-use crate::fault::refused;
 use crate::raw::Functions;
 use crate::session::Token;
 
@@ -27,8 +25,6 @@ use crate::session::Token;
 const SPANS_PER_LANE: usize = 64;
 /// Most items of a span: what a lost session costs again in its lane.
 const SPAN_ITEMS_MAX: usize = 512;
-/// Longest check value a token answers, in bytes: one block.
-const CHECK_VALUE_BYTES_MAX: usize = 16;
 /// What a token answers that has no session left.
 const NO_SESSION_LEFT: &str = "CKR_SESSION_COUNT";
 
@@ -36,16 +32,6 @@ const NO_SESSION_LEFT: &str = "CKR_SESSION_COUNT";
 pub(crate) struct Lane<'f> {
     pub(crate) functions: &'f Functions,
     pub(crate) session: CK_SESSION_HANDLE,
-}
-
-impl Lane<'_> {
-    /// The check value of a block cipher's key, as the token computes it.
-    pub(crate) fn kcv(&self, key: CK_OBJECT_HANDLE) -> HsmResult<Kcv> {
-        let mut value = [0; CHECK_VALUE_BYTES_MAX];
-        let length = self.functions.value_into(self.session, key, CKA_CHECK_VALUE, &mut value)?;
-        Kcv::truncated(KcvMethod::Ecb3, value.get(..length).unwrap_or_default())
-            .map_err(|error| refused("C_GetAttributeValue", "CHECK_VALUE", error.to_string()))
-    }
 }
 
 /// The spans of one order, with the answers of those that are finished.

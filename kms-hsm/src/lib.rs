@@ -12,10 +12,11 @@
 //! | `module`, `session` | one library, one token, its session; find by CKA_ID |
 //! | `lanes` | several sessions of the login at work on one order |
 //! | `template`, [`vendor`] | what each key may do; what each make calls it |
-//! | `instance`, `masters`, `seal`, `issue`, `storage`, `bureau`, `officer` | the duties |
+//! | `instance`, `pair`, `masters`, `seal`, `issue`, `storage`, `bureau`, `officer` | the duties |
 //! | [`inventory`] | a token's objects against the list of keys that should be in it |
 //! | [`probe`] | what a token's user could do to it: the battery of attacks |
 //! | [`doctor`] | what works on a token, what does not, and what to do about it |
+//! | `check_value` | how a key is confirmed on a make |
 //! | `raw`, `fault` | calls into the library; what their failures mean |
 //!
 //! Invariants: a worker never serves two roles; a failed login is never repeated; a key found in a
@@ -23,6 +24,7 @@
 //! than the call that wraps it.
 
 mod bureau;
+mod check_value;
 mod ciphertext;
 mod client;
 pub mod config;
@@ -36,6 +38,7 @@ mod lockdown;
 mod masters;
 mod module;
 mod officer;
+mod pair;
 pub mod probe;
 mod raw;
 pub mod sandbox;

@@ -7,15 +7,16 @@
 use cryptoki_sys::{CK_OBJECT_HANDLE, CKA_ALWAYS_SENSITIVE, CKA_EXTRACTABLE, CKA_LOCAL, CKA_NEVER_EXTRACTABLE};
 use kms_core::id::ObjectId;
 use kms_core::ports::{Custody, HsmError, HsmResult, MasterSpec, SealedComponent, SealedMaster};
-use kms_core::secret::{Kcv, KcvMethod};
+use kms_core::secret::Kcv;
 
+use crate::check_value::{self, compare};
 use crate::ciphertext;
 use crate::fault::{about, refused};
-use crate::instance::named;
+use crate::instance;
 use crate::raw::{Encoded, Functions, Parameter};
 use crate::session::{Passing, Token};
 use crate::template::{COMPONENT, COMPONENT_IMPORT, IMPORT, MASTER, SEED, Template};
-use crate::vendor::Operation;
+use crate::vendor::{Operation, Suite};
 
 /// Most components of one root key.
 const COMPONENTS_MAX: usize = 16;
@@ -26,23 +27,24 @@ pub(crate) fn generate(token: &mut Token, masters: &[MasterSpec]) -> HsmResult<V
 }
 
 fn generate_one(token: &mut Token, spec: &MasterSpec) -> HsmResult<Kcv> {
-    let wanted = template(token, spec);
+    let wanted = named(MASTER.template(token.map()), spec);
     // These three the token sets by itself; a local master must show that it was never outside.
     let mut expected = wanted.clone().flag(CKA_LOCAL, true).flag(CKA_ALWAYS_SENSITIVE, true);
     if spec.custody == Custody::Local {
         expected = expected.flag(CKA_NEVER_EXTRACTABLE, true);
     }
     let key = token.adopt_or_make(&MASTER, spec.id, &expected, |token| {
-        let (session, mechanism) = (token.session()?, token.mechanism(Operation::KeyGen, Parameter::Nothing)?);
+        let (session, mechanism) =
+            (token.session()?, token.mechanism(token.map().master_key_gen(), Parameter::Nothing)?);
         token.functions().generate_key(session, mechanism, &mut Encoded::of(&wanted))
     })?;
-    token.kcv(key)
+    check_value::of_key(token, &MASTER, key)
 }
 
-/// The template of a master under its id, label and custody.
-fn template(token: &Token, spec: &MasterSpec) -> Template {
+/// The template of a master with its id, label and custody.
+fn named(template: Template, spec: &MasterSpec) -> Template {
     let extractable = spec.custody == Custody::Transferable;
-    named(MASTER.template(token.map()), spec.id, &spec.label).flag(CKA_EXTRACTABLE, extractable)
+    instance::named(template, spec.id, &spec.label).flag(CKA_EXTRACTABLE, extractable)
 }
 
 /// Opens the components, combines them, diversifies every master from the seed.
@@ -62,23 +64,26 @@ pub(crate) fn from_components(
     let mut opened = Vec::with_capacity(components.len());
     for (number, component) in (1..).zip(components) {
         let which = || format!("component {number}");
-        let key = unwrap(token, import, &component.ciphertext, &COMPONENT.template(token.map()))
+        let key = unwrap(token, import, &component.ciphertext, &COMPONENT.unwrapped(token.map()))
             .map_err(|error| about(error, which))?;
         let key = Passing::new(&functions, token.session()?, key);
-        compare(token, key.handle(), component.kcv, "masters_from_components", which)?;
+        let found = check_value::of_unwrapped(token, key.handle())?.ok_or_else(|| {
+            refused("vendor map", "OPERATION_NOT_MAPPED", "this make shows no check value of a component")
+        })?;
+        compare(found, component.kcv, "masters_from_components", which)?;
         opened.push(key);
     }
     let seed = combine(token, &functions, &opened)?;
-    let seed_kcv = token.kcv(seed.handle())?;
+    let seed_kcv = check_value::of_key(token, &SEED, seed.handle())?;
     let mut kcvs = Vec::with_capacity(masters.len());
     for (spec, block) in masters {
-        let wanted = template(token, spec);
+        let wanted = named(MASTER.template(token.map()), spec);
         let key = token.adopt_or_make(&MASTER, spec.id, &wanted, |token| {
             let (session, mechanism) =
-                (token.session()?, token.mechanism(Operation::Diversify, Parameter::Data(block))?);
+                (token.session()?, token.mechanism(token.map().diversify(), Parameter::Data(block))?);
             token.functions().derive_key(session, mechanism, seed.handle(), &mut Encoded::of(&wanted))
         })?;
-        kcvs.push(token.kcv(key)?);
+        kcvs.push(check_value::of_key(token, &MASTER, key)?);
     }
     seed.destroy()?;
     opened.into_iter().try_for_each(Passing::destroy)?;
@@ -119,13 +124,15 @@ fn import_one(
     made: &mut Vec<CK_OBJECT_HANDLE>,
 ) -> HsmResult<Kcv> {
     let import = token.find_one(&IMPORT, import)?;
-    let wanted = template(token, spec);
-    let key = token.adopt_or_make(&MASTER, spec.id, &wanted, |token| {
+    let wanted = named(MASTER.unwrapped(token.map()), spec);
+    let expected = named(MASTER.shown(token.map()), spec);
+    let key = token.adopt_or_make(&MASTER, spec.id, &expected, |token| {
         let key = unwrap(token, import, &sealed.ciphertext, &wanted)?;
         made.push(key);
         Ok(key)
     })?;
-    compare(token, key, sealed.kcv, "import_masters", || format!("master {}", spec.label))
+    let found = check_value::of_key(token, &MASTER, key)?;
+    compare(found, sealed.kcv, "import_masters", || format!("master {}", spec.label))
 }
 
 /// Only a generated master can be local: one that arrives exists outside this HSM already.
@@ -153,43 +160,22 @@ fn undo(token: &mut Token, made: Vec<CK_OBJECT_HANDLE>, mut error: HsmError) -> 
     error
 }
 
-/// C_UnwrapKey with SM2.
+/// C_UnwrapKey with a private key.
 pub(crate) fn unwrap(
     token: &mut Token,
     by: CK_OBJECT_HANDLE,
     sealed: &[u8],
     template: &Template,
 ) -> HsmResult<CK_OBJECT_HANDLE> {
-    let bytes = ciphertext::to_token(token.map().ciphertext(), sealed)?;
-    let (session, mechanism) = (token.session()?, token.mechanism(Operation::Seal, Parameter::Nothing)?);
+    let bytes = ciphertext::to_token(token.map(), sealed)?;
+    let (session, mechanism) = (token.session()?, token.mechanism(Operation::Open, sealing(token))?);
     token.functions().unwrap_key(session, mechanism, by, &bytes, &mut Encoded::of(template))
 }
 
-/// Compares a key's check value with the declared one; answers it.
-pub(crate) fn compare(
-    token: &mut Token,
-    key: CK_OBJECT_HANDLE,
-    declared: Kcv,
-    function: &str,
-    which: impl Fn() -> String,
-) -> HsmResult<Kcv> {
-    must_equal(declared, || token.kcv(key), function, which)
-}
-
-/// Compares a check value that the token computes with the declared one; answers it.
-pub(crate) fn must_equal(
-    declared: Kcv,
-    found: impl FnOnce() -> HsmResult<Kcv>,
-    function: &str,
-    which: impl Fn() -> String,
-) -> HsmResult<Kcv> {
-    if declared.method() != KcvMethod::Ecb3 {
-        let detail = format!("{}: declared by {}, the token computes ecb3", which(), declared.method());
-        return Err(refused(function, "KCV_METHOD", detail));
-    }
-    let found = found()?;
-    match declared.must_equal(&found) {
-        Ok(()) => Ok(found),
-        Err(mismatch) => Err(refused(function, "KCV_MISMATCH", format!("{}: {mismatch}", which()))),
+/// Parameter of sealing: the hash of OAEP, or none.
+pub(crate) const fn sealing(token: &Token) -> Parameter<'static> {
+    match token.map().suite() {
+        Suite::Intl => Parameter::Oaep,
+        Suite::Sm => Parameter::Nothing,
     }
 }

@@ -10,8 +10,10 @@ use kms_core::ports::HsmResult;
 use kms_core::secret::Kcv;
 
 use crate::bureau::{fresh_id, id_of};
+use crate::check_value;
 use crate::fault::refused;
-use crate::instance::{named, point, public_object, secret_key};
+use crate::instance::{named, secret_key};
+use crate::pair::{public_object, sealing_key};
 use crate::raw::Encoded;
 use crate::session::Token;
 use crate::template::{PERSONALIZATION, RECIPIENT, TRANSPORT};
@@ -19,15 +21,13 @@ use crate::vendor::Operation;
 
 /// Stores or adopts a recipient's public key.
 pub(crate) fn trust_recipient(token: &mut Token, id: ObjectId, label: &str, key: &SealingKey) -> HsmResult<()> {
-    let key =
-        key.as_sm2().ok_or_else(|| refused("trust_recipient", "SUITE", "the key is not of this token's suite"))?;
     let expected = named(RECIPIENT.template(token.map()), id, label);
-    let wanted = public_object(token, &RECIPIENT, id, label, key);
+    let wanted = public_object(token, &RECIPIENT, id, label, key)?;
     let object = token.adopt_or_make(&RECIPIENT, id, &expected, |token| {
         let session = token.session()?;
         token.functions().create_object(session, &mut Encoded::of(&wanted))
     })?;
-    if point(token, object)? == *key {
+    if sealing_key(token, object)? == *key {
         return Ok(());
     }
     Err(refused("trust_recipient", "PUBLIC_KEY", format!("recipient {id} is there with another public key")))
@@ -36,7 +36,7 @@ pub(crate) fn trust_recipient(token: &mut Token, id: ObjectId, label: &str, key:
 /// Generates or adopts a transport key.
 pub(crate) fn create_transport_key(token: &mut Token, id: ObjectId, label: &str) -> HsmResult<Kcv> {
     let key = secret_key(token, &TRANSPORT, id, label, Operation::KeyGen)?;
-    token.kcv(key)
+    check_value::of_key(token, &TRANSPORT, key)
 }
 
 /// Generates or adopts, by label, a bureau's personalization key.
@@ -46,5 +46,5 @@ pub(crate) fn create_personalization_key(token: &mut Token, label: &str) -> HsmR
         None => fresh_id(token)?,
     };
     let key = secret_key(token, &PERSONALIZATION, id, label, Operation::KeyGen)?;
-    token.kcv(key)
+    check_value::of_key(token, &PERSONALIZATION, key)
 }

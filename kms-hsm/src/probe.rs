@@ -10,7 +10,7 @@ pub(crate) mod bench;
 mod derivation;
 mod handles;
 mod identity;
-mod pairs;
+pub(crate) mod pairs;
 mod run;
 mod table;
 mod throw_away;

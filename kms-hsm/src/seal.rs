@@ -6,10 +6,13 @@
 use cryptoki_sys::{CK_OBJECT_HANDLE, CKA_ID};
 use kms_core::id::ObjectId;
 use kms_core::ports::{HsmResult, SealedMaster, TrustedObject, TrustedRole};
+use kms_core::secret::Kcv;
 
+use crate::check_value;
 use crate::ciphertext::{self, CIPHERTEXT_BYTES_MAX};
 use crate::fault::about;
-use crate::instance::point;
+use crate::masters::sealing;
+use crate::pair::sealing_key;
 use crate::raw::{Encoded, Parameter};
 use crate::session::{Passing, Token, missing};
 use crate::template::{CARD, MASTER, RECIPIENT, Role, TRANSPORT};
@@ -27,13 +30,16 @@ pub(crate) fn diversified(
     let mut sealed = Vec::with_capacity(masters.len());
     for id in masters {
         let master = token.find_one(&MASTER, *id)?;
-        let mechanism = token.mechanism(Operation::Diversify, Parameter::Data(block))?;
+        let mechanism = token.mechanism(token.map().diversify(), Parameter::Data(block))?;
         let (session, functions) = (token.session()?, token.functions());
         let child = functions
             .derive_key(session, mechanism, master, &mut child_template)
             .map_err(|error| about(error, || format!("master {id}")))?;
         let child = Passing::new(&functions, session, child);
-        sealed.push(seal(token, child.handle(), recipient).map_err(|error| about(error, || format!("child of {id}")))?);
+        let child_of = || format!("child of {id}");
+        let kcv = check_value::of_child(token, (master, block), child.handle());
+        let kcv = kcv.map_err(|error| about(error, child_of))?;
+        sealed.push(seal(token, child.handle(), kcv, recipient).map_err(|error| about(error, child_of))?);
         child.destroy()?;
     }
     Ok(sealed)
@@ -43,7 +49,8 @@ pub(crate) fn diversified(
 pub(crate) fn transport_key(token: &mut Token, kek: ObjectId, recipient: ObjectId) -> HsmResult<SealedMaster> {
     let recipient = trusted(token, &RECIPIENT, recipient)?;
     let kek = trusted(token, &TRANSPORT, kek)?;
-    seal(token, kek, recipient)
+    let kcv = check_value::of_key(token, &TRANSPORT, kek)?;
+    seal(token, kek, kcv, recipient)
 }
 
 /// Finds a trusted object for the caller's records.
@@ -57,8 +64,10 @@ pub(crate) fn look_up(token: &mut Token, id: ObjectId, role: TrustedRole) -> Hsm
     };
     check_trusted(token, row, object, id)?;
     Ok(match role {
-        TrustedRole::Recipient => TrustedObject::Present { public_key: Some(point(token, object)?.into()), kcv: None },
-        TrustedRole::TransportKey => TrustedObject::Present { public_key: None, kcv: Some(token.kcv(object)?) },
+        TrustedRole::Recipient => TrustedObject::Present { public_key: Some(sealing_key(token, object)?), kcv: None },
+        TrustedRole::TransportKey => {
+            TrustedObject::Present { public_key: None, kcv: Some(check_value::of_key(token, row, object)?) }
+        }
     })
 }
 
@@ -69,15 +78,14 @@ fn trusted(token: &mut Token, role: &Role, id: ObjectId) -> HsmResult<CK_OBJECT_
 }
 
 fn check_trusted(token: &mut Token, role: &Role, object: CK_OBJECT_HANDLE, id: ObjectId) -> HsmResult<()> {
-    let expected = role.template(token.map()).bytes(CKA_ID, id.as_bytes());
+    let expected = role.shown(token.map()).bytes(CKA_ID, id.as_bytes());
     token.check(object, role, &expected).map_err(|error| about(error, || format!("{} {id}", role.name)))
 }
 
-fn seal(token: &mut Token, key: CK_OBJECT_HANDLE, recipient: CK_OBJECT_HANDLE) -> HsmResult<SealedMaster> {
-    let kcv = token.kcv(key)?;
-    let (session, mechanism) = (token.session()?, token.mechanism(Operation::Seal, Parameter::Nothing)?);
+fn seal(token: &mut Token, key: CK_OBJECT_HANDLE, kcv: Kcv, recipient: CK_OBJECT_HANDLE) -> HsmResult<SealedMaster> {
+    let (session, mechanism) = (token.session()?, token.mechanism(Operation::Seal, sealing(token))?);
     let mut out = [0; CIPHERTEXT_BYTES_MAX];
     let length = token.functions().wrap_key(session, mechanism, recipient, key, &mut out)?;
     let bytes = out.get(..length).unwrap_or_default();
-    Ok(SealedMaster { ciphertext: ciphertext::from_token(token.map().ciphertext(), bytes)?, kcv })
+    Ok(SealedMaster { ciphertext: ciphertext::from_token(token.map(), bytes)?, kcv })
 }

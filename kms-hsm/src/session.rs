@@ -14,17 +14,15 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::RawAuthPin;
 use cryptoki_sys::{
-    CK_MECHANISM_TYPE, CK_OBJECT_CLASS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKA_CHECK_VALUE, CKA_CLASS, CKA_ID,
-    CKA_LABEL,
+    CK_MECHANISM_TYPE, CK_OBJECT_CLASS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKA_CLASS, CKA_ID, CKA_LABEL,
 };
 use kms_core::id::ObjectId;
+use kms_core::keys::VerifyingKey;
 use kms_core::ports::{FaultClass, HsmError, HsmResult, LaneStatus, PinState, Restriction, TokenStatus};
-use kms_core::secret::{Kcv, Pin};
-use kms_core::sm2::PublicKey;
+use kms_core::secret::Pin;
 
 use crate::config::Lanes;
 use crate::fault::{about, fault, from_cryptoki, refused};
-use crate::lanes::Lane;
 use crate::lockdown;
 use crate::module::{self, Module};
 use crate::raw::{Encoded, Functions, Mechanism, Parameter};
@@ -58,7 +56,7 @@ pub(crate) struct Token {
     said_lanes: bool,
     /// Objects found and checked in this session, by role.
     handles: HashMap<(&'static str, ObjectId), CK_OBJECT_HANDLE>,
-    public_keys: HashMap<ObjectId, PublicKey>,
+    public_keys: HashMap<ObjectId, VerifyingKey>,
 }
 
 impl Token {
@@ -152,7 +150,11 @@ impl Token {
 
     fn number(&self, operation: Operation) -> HsmResult<CK_MECHANISM_TYPE> {
         self.map.mechanism(operation).ok_or_else(|| {
-            let detail = format!("vendor map {} has no number for {operation}", self.map.name());
+            let detail = format!(
+                "vendor map {} has no number for {}; this make does not offer the operation",
+                self.map.name(),
+                self.map.operation_name(operation)
+            );
             refused("vendor map", "OPERATION_NOT_MAPPED", detail)
         })
     }
@@ -297,7 +299,7 @@ impl Token {
             return Ok(*handle);
         }
         let handle = self.find_optional(role.class(), id)?.ok_or_else(|| missing(role, &format!("id {id}")))?;
-        let expected = role.template(&self.map).bytes(CKA_ID, id.as_bytes());
+        let expected = role.shown(&self.map).bytes(CKA_ID, id.as_bytes());
         self.check(handle, role, &expected)?;
         self.handles.insert((role.name, id), handle);
         Ok(handle)
@@ -326,29 +328,13 @@ impl Token {
         check(&self.functions(), session, object, role.name, expected)
     }
 
-    /// The check value of an SM4 key, as the token computes it.
-    pub(crate) fn kcv(&mut self, key: CK_OBJECT_HANDLE) -> HsmResult<Kcv> {
-        self.ensure_check_values()?;
-        let session = self.session()?;
-        Lane { functions: &self.functions(), session }.kcv(key)
-    }
-
-    /// Refuses makes that show no check values.
-    pub(crate) fn ensure_check_values(&self) -> HsmResult<()> {
-        if self.map.supports(CKA_CHECK_VALUE) {
-            return Ok(());
-        }
-        let detail = format!("vendor map {} lacks check-value", self.map.name());
-        Err(refused("vendor map", "OPERATION_NOT_MAPPED", detail))
-    }
-
     /// Remembers the public half of a key of this session.
-    pub(crate) fn remember(&mut self, id: ObjectId, key: PublicKey) {
+    pub(crate) fn remember(&mut self, id: ObjectId, key: VerifyingKey) {
         self.public_keys.insert(id, key);
     }
 
     /// A remembered public half.
-    pub(crate) fn remembered(&self, id: ObjectId) -> Option<PublicKey> {
+    pub(crate) fn remembered(&self, id: ObjectId) -> Option<VerifyingKey> {
         self.public_keys.get(&id).copied()
     }
 }

@@ -3,11 +3,13 @@
 //! Guards: lengths of every answer, a fresh nonce per protection from the token itself, and a log
 //! head that is read back before "durable" is said.
 
+mod envelope;
+
 use cryptoki_sys::{
     CKA_APPLICATION, CKA_CLASS, CKA_LABEL, CKA_MODIFIABLE, CKA_PRIVATE, CKA_TOKEN, CKA_VALUE, CKO_DATA,
 };
 use kms_core::id::ObjectId;
-use kms_core::ports::{FaultClass, HsmResult, LOG_HEAD_BYTES_MAX};
+use kms_core::ports::{FaultClass, HsmError, HsmResult, LOG_HEAD_BYTES_MAX};
 
 use crate::fault::{about, fault, from_cryptoki, refused};
 use crate::raw::{Encoded, Parameter};
@@ -17,7 +19,7 @@ use crate::vendor::Operation;
 
 /// Most random bytes in one call.
 const RANDOM_BYTES_MAX: u32 = 64 * 1024;
-/// Bytes of an HMAC-SM3 value.
+/// Bytes of an HMAC with SM3 or SHA-256.
 pub(crate) const INDEX_BYTES: usize = 32;
 /// Bytes of a GCM nonce: the length for which GCM needs no extra hashing.
 const NONCE_BYTES: usize = 12;
@@ -36,7 +38,7 @@ pub(crate) fn random(token: &mut Token, count: u32) -> HsmResult<Vec<u8>> {
     token.open()?.generate_random_vec(count).map_err(from_cryptoki)
 }
 
-/// HMAC-SM3 of each value.
+/// HMAC of each value.
 pub(crate) fn card_index(token: &mut Token, index: ObjectId, values: &[Vec<u8>]) -> HsmResult<Vec<Vec<u8>>> {
     let key = token.find_one(&INDEX, index)?;
     let mechanism = token.mechanism(Operation::Hmac, Parameter::Nothing)?;
@@ -53,29 +55,30 @@ pub(crate) fn card_index(token: &mut Token, index: ObjectId, values: &[Vec<u8>])
     Ok(answers)
 }
 
-/// Nonce ‖ ciphertext ‖ tag.
+/// Nonce ‖ ciphertext ‖ tag, or an envelope where the make has no GCM.
 // Stored format: changing this needs a migration.
 pub(crate) fn protect(token: &mut Token, storage: ObjectId, plaintext: &[u8], context: &[u8]) -> HsmResult<Vec<u8>> {
     let key = token.find_one(&STORAGE, storage)?;
+    if token.map().storage() == Operation::Ecb {
+        return envelope::protect(token, key, plaintext, context);
+    }
     let mut nonce = [0; NONCE_BYTES];
     token.open()?.generate_random_slice(&mut nonce).map_err(from_cryptoki)?;
     let mechanism = token.mechanism(Operation::Gcm, Parameter::Gcm { nonce: &nonce, context })?;
     let (session, functions) = (token.session()?, token.functions());
-    let length = plaintext.len() + TAG_BYTES;
-    let sealed = functions.encrypt(session, mechanism, key, plaintext, length)?;
-    if sealed.len() != length {
-        return Err(refused("C_Encrypt", "ANSWER_LENGTH", format!("{} bytes instead of {length}", sealed.len())));
-    }
+    let expected = plaintext.len() + TAG_BYTES;
+    let sealed = functions.encrypt(session, mechanism, key, plaintext, expected)?;
+    length("C_Encrypt", sealed.len(), expected)?;
     Ok([&nonce[..], &sealed].concat())
 }
 
 /// Opens what [`protect`] made.
 pub(crate) fn unprotect(token: &mut Token, storage: ObjectId, protected: &[u8], context: &[u8]) -> HsmResult<Vec<u8>> {
-    let split = protected.split_at_checked(NONCE_BYTES).filter(|(_, sealed)| sealed.len() >= TAG_BYTES);
-    let Some((nonce, sealed)) = split else {
-        let detail = format!("{} bytes; nonce and tag alone have {}", protected.len(), NONCE_BYTES + TAG_BYTES);
-        return Err(refused("unprotect", "TOO_SHORT", detail));
-    };
+    if token.map().storage() == Operation::Ecb {
+        let key = token.find_one(&STORAGE, storage)?;
+        return envelope::unprotect(token, key, protected, context);
+    }
+    let (nonce, sealed) = split(protected, NONCE_BYTES, TAG_BYTES)?;
     let key = token.find_one(&STORAGE, storage)?;
     let mechanism = token.mechanism(Operation::Gcm, Parameter::Gcm { nonce, context })?;
     let (session, functions) = (token.session()?, token.functions());
@@ -84,8 +87,31 @@ pub(crate) fn unprotect(token: &mut Token, storage: ObjectId, protected: &[u8], 
         if error.function == "C_Decrypt" && error.class == FaultClass::Indeterminate {
             error.class = FaultClass::Refused;
         }
-        about(error, || "damaged, or protected under another context or key".to_owned())
+        about(error, || DAMAGED.to_owned())
     })
+}
+
+/// What a wrong tag means.
+const DAMAGED: &str = "damaged, or protected under another context or key";
+
+fn damaged() -> HsmError {
+    refused("unprotect", "DAMAGED", DAMAGED)
+}
+
+/// What stands before the ciphertext, and ciphertext with tag.
+fn split(protected: &[u8], before: usize, tag: usize) -> HsmResult<(&[u8], &[u8])> {
+    let parts = protected.split_at_checked(before).filter(|(_, sealed)| sealed.len() >= tag);
+    parts.ok_or_else(|| {
+        let detail = format!("{} bytes; what surrounds the data alone has {}", protected.len(), before + tag);
+        refused("unprotect", "TOO_SHORT", detail)
+    })
+}
+
+fn length(function: &str, found: usize, expected: usize) -> HsmResult<()> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(refused(function, "ANSWER_LENGTH", format!("{found} bytes instead of {expected}")))
 }
 
 /// The record kept in the token, if any.

@@ -16,22 +16,26 @@
 //!   transferable master cannot leave under a bureau's key.
 
 mod check;
+mod roles;
 
 use cryptoki_sys::{
-    CK_ATTRIBUTE_TYPE, CK_OBJECT_CLASS, CK_ULONG, CKA_ALLOWED_MECHANISMS, CKA_CLASS, CKA_COPYABLE, CKA_DECRYPT,
-    CKA_DERIVE, CKA_DERIVE_TEMPLATE, CKA_DESTROYABLE, CKA_ENCRYPT, CKA_EXTRACTABLE, CKA_KEY_TYPE, CKA_MODIFIABLE,
-    CKA_PRIVATE, CKA_SENSITIVE, CKA_SIGN, CKA_TOKEN, CKA_TRUSTED, CKA_UNWRAP, CKA_UNWRAP_TEMPLATE, CKA_VALUE_LEN,
-    CKA_VERIFY, CKA_WRAP, CKA_WRAP_TEMPLATE, CKA_WRAP_WITH_TRUSTED, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
+    CK_ATTRIBUTE_TYPE, CK_OBJECT_CLASS, CK_ULONG, CKA_ALLOWED_MECHANISMS, CKA_CLASS, CKA_DERIVE, CKA_KEY_TYPE,
+    CKA_VALUE_LEN, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY,
 };
-
-pub(crate) use check::check;
 use zeroize::Zeroizing;
 
-use crate::vendor::{Operation, VendorMap};
+pub(crate) use check::check;
+pub(crate) use roles::{
+    BUREAU_IMPORT, BUREAU_TRANSPORT, CARD, CHECKED, COMPONENT, COMPONENT_IMPORT, IMPORT, INDEX, INERT_PUBLIC, MASTER,
+    PERSONALIZATION, RECIPIENT, SECRET_USES, SEED, SIGNING, STORAGE, TRANSPORT, VERIFYING,
+};
+use roles::{PRIVATE_USES, PUBLIC_USES};
 
-/// Bytes of an SM4 key.
-pub(crate) const SM4_KEY_BYTES: CK_ULONG = 16;
-/// Bytes of the HMAC-SM3 key.
+use crate::vendor::{Operation, UnwrappedLength, VendorMap};
+
+/// Bytes of an SM4, SM1 or AES-128 key.
+pub(crate) const BLOCK_KEY_BYTES: CK_ULONG = 16;
+/// Bytes of the HMAC key.
 pub(crate) const HMAC_KEY_BYTES: CK_ULONG = 32;
 
 /// Value of one attribute. No `Debug`: a private scalar to be installed is one, too.
@@ -87,9 +91,15 @@ impl Template {
 /// Algorithm of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Algorithm {
+    /// The block cipher of keys that wrap and store: SM4, AES.
+    Block,
+    /// Masters and what they derive: the block cipher, or SM1.
+    Card,
     Hmac,
-    Sm2,
-    Sm4,
+    /// Signs: SM2, P-256.
+    Pair,
+    /// Is sealed to: SM2, RSA.
+    Seal,
 }
 
 /// One row of the table: everything about a kind of key that does not vary between two of them.
@@ -103,239 +113,12 @@ pub(crate) struct Role {
     /// Use flags that are true; all others of the class are false.
     uses: &'static [CK_ATTRIBUTE_TYPE],
     /// The only mechanism.
-    mechanism: Option<Operation>,
+    mechanism: Option<fn(&VendorMap) -> Operation>,
+    /// May have been unwrapped: some makes show no length of such a key.
+    arrives: bool,
     /// Template inside: derive, unwrap or wrap.
     inside: Option<(CK_ATTRIBUTE_TYPE, &'static Role)>,
 }
-
-/// Every use of a secret key.
-pub(crate) const SECRET_USES: [CK_ATTRIBUTE_TYPE; 7] =
-    [CKA_ENCRYPT, CKA_DECRYPT, CKA_SIGN, CKA_VERIFY, CKA_WRAP, CKA_UNWRAP, CKA_DERIVE];
-const PRIVATE_USES: &[CK_ATTRIBUTE_TYPE] = &[CKA_DECRYPT, CKA_SIGN, CKA_UNWRAP, CKA_DERIVE];
-const PUBLIC_USES: &[CK_ATTRIBUTE_TYPE] = &[CKA_ENCRYPT, CKA_VERIFY, CKA_WRAP, CKA_DERIVE];
-
-/// Lives in the token, seen after login only, never in clear, never changed, never copied.
-const KEPT: &[(CK_ATTRIBUTE_TYPE, bool)] = &[
-    (CKA_TOKEN, true),
-    (CKA_PRIVATE, true),
-    (CKA_SENSITIVE, true),
-    (CKA_EXTRACTABLE, false),
-    (CKA_MODIFIABLE, false),
-    (CKA_COPYABLE, false),
-];
-/// As KEPT, but CKA_EXTRACTABLE is left to the caller; a ceremony may destroy it.
-const KEPT_MASTER: &[(CK_ATTRIBUTE_TYPE, bool)] = &[
-    (CKA_TOKEN, true),
-    (CKA_PRIVATE, true),
-    (CKA_SENSITIVE, true),
-    (CKA_WRAP_WITH_TRUSTED, true),
-    (CKA_MODIFIABLE, false),
-    (CKA_COPYABLE, false),
-    (CKA_DESTROYABLE, true),
-];
-/// Lives for one call and never leaves.
-const PASSING: &[(CK_ATTRIBUTE_TYPE, bool)] =
-    &[(CKA_TOKEN, false), (CKA_PRIVATE, true), (CKA_SENSITIVE, true), (CKA_EXTRACTABLE, false)];
-/// Set by a security officer, who sees no private objects.
-const TRUSTED_PUBLIC: &[(CK_ATTRIBUTE_TYPE, bool)] =
-    &[(CKA_TOKEN, true), (CKA_PRIVATE, false), (CKA_TRUSTED, true), (CKA_MODIFIABLE, false), (CKA_COPYABLE, false)];
-
-/// A card, SAM or provincial key on its way out: has no use, leaves under a TRUSTED key only.
-pub(crate) const CARD: Role = Role {
-    name: "CARD",
-    class: CKO_SECRET_KEY,
-    algorithm: Algorithm::Sm4,
-    flags: &[
-        (CKA_TOKEN, false),
-        (CKA_PRIVATE, true),
-        (CKA_SENSITIVE, true),
-        (CKA_EXTRACTABLE, true),
-        (CKA_WRAP_WITH_TRUSTED, true),
-    ],
-    uses: &[],
-    mechanism: None,
-    inside: None,
-};
-
-/// What a transport or personalization key may wrap: a key without uses.
-const CARD_TO_WRAP: Role =
-    Role { name: "CARD to wrap", flags: &[(CKA_SENSITIVE, true), (CKA_WRAP_WITH_TRUSTED, true)], ..CARD };
-
-/// A root or group key: diversifies and nothing else.
-pub(crate) const MASTER: Role = Role {
-    name: "MASTER",
-    class: CKO_SECRET_KEY,
-    algorithm: Algorithm::Sm4,
-    flags: KEPT_MASTER,
-    uses: &[CKA_DERIVE],
-    mechanism: Some(Operation::Diversify),
-    inside: Some((CKA_DERIVE_TEMPLATE, &CARD)),
-};
-
-/// A master that comes from outside: what IMPORT KEY and the seed pin.
-const ARRIVING_MASTER: Role = Role {
-    name: "MASTER from outside",
-    flags: &[
-        (CKA_TOKEN, true),
-        (CKA_PRIVATE, true),
-        (CKA_SENSITIVE, true),
-        (CKA_EXTRACTABLE, true),
-        (CKA_WRAP_WITH_TRUSTED, true),
-        (CKA_MODIFIABLE, false),
-        (CKA_COPYABLE, false),
-        (CKA_DESTROYABLE, true),
-    ],
-    ..MASTER
-};
-
-/// XOR of all root components; its children are masters.
-pub(crate) const SEED: Role = Role {
-    name: "SEED",
-    class: CKO_SECRET_KEY,
-    algorithm: Algorithm::Sm4,
-    flags: PASSING,
-    uses: &[CKA_DERIVE],
-    mechanism: Some(Operation::Diversify),
-    inside: Some((CKA_DERIVE_TEMPLATE, &ARRIVING_MASTER)),
-};
-
-/// One root component after unwrapping; its only child is the seed.
-pub(crate) const COMPONENT: Role = Role {
-    name: "COMPONENT",
-    class: CKO_SECRET_KEY,
-    algorithm: Algorithm::Sm4,
-    flags: PASSING,
-    uses: &[CKA_DERIVE],
-    mechanism: Some(Operation::XorKeys),
-    inside: Some((CKA_DERIVE_TEMPLATE, &SEED)),
-};
-
-/// LOG KEY and INSTANCE KEY: sign.
-pub(crate) const SIGNING: Role = Role {
-    name: "SIGNING KEY",
-    class: CKO_PRIVATE_KEY,
-    algorithm: Algorithm::Sm2,
-    flags: KEPT,
-    uses: &[CKA_SIGN],
-    mechanism: Some(Operation::Sign),
-    inside: None,
-};
-
-/// IMPORT KEY: opens sealed masters.
-pub(crate) const IMPORT: Role = Role {
-    name: "IMPORT KEY",
-    class: CKO_PRIVATE_KEY,
-    algorithm: Algorithm::Sm2,
-    flags: KEPT,
-    uses: &[CKA_UNWRAP],
-    mechanism: Some(Operation::Seal),
-    inside: Some((CKA_UNWRAP_TEMPLATE, &ARRIVING_MASTER)),
-};
-
-/// COMPONENT IMPORT KEY: opens root components.
-pub(crate) const COMPONENT_IMPORT: Role =
-    Role { name: "COMPONENT IMPORT KEY", inside: Some((CKA_UNWRAP_TEMPLATE, &COMPONENT)), ..IMPORT };
-
-/// A bureau's import key: opens transport keys.
-pub(crate) const BUREAU_IMPORT: Role =
-    Role { name: "BUREAU IMPORT KEY", inside: Some((CKA_UNWRAP_TEMPLATE, &BUREAU_TRANSPORT)), ..IMPORT };
-
-/// The transport key at the bureau: opens card keys and nothing else.
-pub(crate) const BUREAU_TRANSPORT: Role = Role {
-    name: "TRANSPORT KEY at the bureau",
-    class: CKO_SECRET_KEY,
-    algorithm: Algorithm::Sm4,
-    flags: KEPT,
-    uses: &[CKA_UNWRAP],
-    mechanism: Some(Operation::KeyWrap),
-    inside: Some((CKA_UNWRAP_TEMPLATE, &CARD)),
-};
-
-/// INDEX KEY: HMAC of card identifiers.
-pub(crate) const INDEX: Role = Role {
-    name: "INDEX KEY",
-    class: CKO_SECRET_KEY,
-    algorithm: Algorithm::Hmac,
-    flags: KEPT,
-    uses: &[CKA_SIGN],
-    mechanism: Some(Operation::Hmac),
-    inside: None,
-};
-
-/// STORAGE KEY: card lists at rest.
-pub(crate) const STORAGE: Role = Role {
-    name: "STORAGE KEY",
-    class: CKO_SECRET_KEY,
-    algorithm: Algorithm::Sm4,
-    flags: KEPT,
-    uses: &[CKA_ENCRYPT, CKA_DECRYPT],
-    mechanism: Some(Operation::Gcm),
-    inside: None,
-};
-
-/// BUREAU KEK: wraps card keys; leaves once, sealed to the bureau.
-pub(crate) const TRANSPORT: Role = Role {
-    name: "TRANSPORT KEY",
-    class: CKO_SECRET_KEY,
-    algorithm: Algorithm::Sm4,
-    flags: &[
-        (CKA_TOKEN, true),
-        (CKA_PRIVATE, false),
-        (CKA_TRUSTED, true),
-        (CKA_SENSITIVE, true),
-        (CKA_EXTRACTABLE, true),
-        (CKA_WRAP_WITH_TRUSTED, true),
-        (CKA_MODIFIABLE, false),
-        (CKA_COPYABLE, false),
-    ],
-    uses: &[CKA_WRAP],
-    mechanism: Some(Operation::KeyWrap),
-    inside: Some((CKA_WRAP_TEMPLATE, &CARD_TO_WRAP)),
-};
-
-/// The bureau's key towards its personalization machine: wraps card keys, never leaves.
-pub(crate) const PERSONALIZATION: Role = Role {
-    name: "PERSONALIZATION KEY",
-    class: CKO_SECRET_KEY,
-    algorithm: Algorithm::Sm4,
-    flags: &[
-        (CKA_TOKEN, true),
-        (CKA_PRIVATE, false),
-        (CKA_TRUSTED, true),
-        (CKA_SENSITIVE, true),
-        (CKA_EXTRACTABLE, false),
-        (CKA_MODIFIABLE, false),
-        (CKA_COPYABLE, false),
-    ],
-    uses: &[CKA_WRAP],
-    mechanism: Some(Operation::KeyWrap),
-    inside: Some((CKA_WRAP_TEMPLATE, &CARD_TO_WRAP)),
-};
-
-/// Public key of a bureau, province or recovery HSM: keys may be sealed to it.
-pub(crate) const RECIPIENT: Role = Role {
-    name: "RECIPIENT",
-    class: CKO_PUBLIC_KEY,
-    algorithm: Algorithm::Sm2,
-    flags: TRUSTED_PUBLIC,
-    uses: &[CKA_WRAP],
-    mechanism: Some(Operation::Seal),
-    inside: None,
-};
-
-/// Public half of a signing key.
-pub(crate) const VERIFYING: Role = Role {
-    name: "PUBLIC HALF",
-    class: CKO_PUBLIC_KEY,
-    algorithm: Algorithm::Sm2,
-    flags: &[(CKA_TOKEN, true), (CKA_PRIVATE, false), (CKA_MODIFIABLE, false), (CKA_COPYABLE, false)],
-    uses: &[CKA_VERIFY],
-    mechanism: None,
-    inside: None,
-};
-
-/// Public half of an import key: for others to seal to, of no use on this token.
-pub(crate) const INERT_PUBLIC: Role = Role { uses: &[], ..VERIFYING };
 
 impl Role {
     /// The class of object, for searches.
@@ -343,16 +126,37 @@ impl Role {
         self.class
     }
 
-    /// The attributes as this make of HSM takes them.
+    /// Whether keys of this kind are confirmed by what they derive.
+    pub(crate) fn derives(&self) -> bool {
+        self.uses.contains(&CKA_DERIVE)
+    }
+
+    /// The attributes for generation and derivation.
     pub(crate) fn template(&self, map: &VendorMap) -> Template {
+        self.lay_out(map, true)
+    }
+
+    /// The attributes that an object of this kind shows; also what is pinned in other keys.
+    pub(crate) fn shown(&self, map: &VendorMap) -> Template {
+        self.lay_out(map, !self.arrives || map.unwrapped_length() == UnwrappedLength::Shown)
+    }
+
+    /// The attributes for C_UnwrapKey: PKCS#11 has the length follow from the blob.
+    pub(crate) fn unwrapped(&self, map: &VendorMap) -> Template {
+        self.lay_out(map, false)
+    }
+
+    fn lay_out(&self, map: &VendorMap, with_length: bool) -> Template {
         let types = map.key_types();
         let (key_type, value_bytes) = match self.algorithm {
+            Algorithm::Block => (types.block, Some(BLOCK_KEY_BYTES)),
+            Algorithm::Card => (types.card, Some(BLOCK_KEY_BYTES)),
             Algorithm::Hmac => (types.hmac, Some(HMAC_KEY_BYTES)),
-            Algorithm::Sm2 => (types.pair, None),
-            Algorithm::Sm4 => (types.block, Some(SM4_KEY_BYTES)),
+            Algorithm::Pair => (types.pair, None),
+            Algorithm::Seal => (types.seal, None),
         };
         let mut template = Template::default().number(CKA_CLASS, self.class).number(CKA_KEY_TYPE, key_type);
-        if let Some(bytes) = value_bytes {
+        if let Some(bytes) = value_bytes.filter(|_| with_length) {
             template = template.number(CKA_VALUE_LEN, bytes);
         }
         for (kind, value) in self.flags.iter().filter(|(kind, _)| map.supports(*kind)) {
@@ -366,13 +170,13 @@ impl Role {
         for kind in uses {
             template = template.flag(*kind, self.uses.contains(kind));
         }
-        if let Some(number) = self.mechanism.and_then(|operation| map.mechanism(operation))
+        if let Some(number) = self.mechanism.and_then(|operation| map.mechanism(operation(map)))
             && map.supports(CKA_ALLOWED_MECHANISMS)
         {
             template = template.with(CKA_ALLOWED_MECHANISMS, Value::Numbers(vec![number]));
         }
         match self.inside {
-            Some((kind, role)) if map.supports(kind) => template.with(kind, Value::Nested(role.template(map))),
+            Some((kind, role)) if map.supports(kind) => template.with(kind, Value::Nested(role.shown(map))),
             _ => template,
         }
     }

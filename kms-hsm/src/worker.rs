@@ -183,8 +183,8 @@ fn handle(token: &mut Token, request: &Request, scalar: Option<Frame>) -> HsmRes
                 .collect();
             let mut work = RewrapWork::new(id(transport), personalization_label, items?, token.lanes())?;
             token.attempt(|token| work.run(token))?;
-            let (blobs, compared) = work.finish();
-            Ok(Response::Rewrapped { blobs, compared })
+            let done = work.finish();
+            Ok(Response::Rewrapped { blobs: done.blobs, compared: done.compared })
         }
         _ => token.attempt(|token| dispatch(token, request)),
     }

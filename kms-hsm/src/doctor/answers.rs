@@ -33,3 +33,10 @@ pub(super) const fn block(suite: Suite) -> [[u8; 16]; 3] {
         ],
     }
 }
+
+/// Key, block and its encryption: SM1, the one public vector.
+pub(super) const SM1: [[u8; 16]; 3] = [
+    0x40bb_12dd_6a82_7386_7f35_29d3_54b4_a026_u128.to_be_bytes(),
+    0xffee_ddcc_bbaa_9988_7766_5544_3322_1100_u128.to_be_bytes(),
+    0x6d7f_45b0_8bc4_d966_444c_86c2_b07d_2993_u128.to_be_bytes(),
+];

@@ -2,51 +2,46 @@
 
 use std::time::Instant;
 
-use cryptoki_sys::{
-    CK_OBJECT_HANDLE, CKA_CHECK_VALUE, CKA_DERIVE, CKA_DERIVE_TEMPLATE, CKA_EC_PARAMS, CKA_ENCRYPT, CKA_EXTRACTABLE,
-    CKA_SENSITIVE, CKA_TOKEN, CKA_UNWRAP, CKA_WRAP,
-};
+use cryptoki_sys::{CKA_CHECK_VALUE, CKA_ENCRYPT, CKA_EXTRACTABLE, CKA_KEY_TYPE};
 use kms_core::ports::HsmResult;
 
-use super::{Check, State, answers};
-use crate::instance::{self, SM2_CURVE};
-use crate::probe::bench::{Bench, Halt, nothing};
-use crate::probe::wrapping::roll;
-use crate::raw::{Encoded, Parameter};
+use super::{Check, State, answers, keys, pairs};
+use crate::probe::bench::{Bench, Halt};
+use crate::raw::Parameter;
 use crate::session::Token;
-use crate::template::{CARD, MASTER, SIGNING, Template, VERIFYING, Value, check};
-use crate::vendor::{Operation, Suite};
+use crate::vendor::{Operation, VendorMap};
 
 /// Calls timed for one figure.
 const ROUNDS: u32 = 32;
-/// Block of the derivation checks.
-const BLOCK: [u8; 16] = [0xd0; 16];
-/// Bytes of a 16-byte key after RFC 3394.
-const WRAPPED_BYTES: usize = 24;
 
 const NUMBERS: &str = "compare the map with the header of this firmware; do not use the token with this map";
 const CHECK_VALUES: &str = "either the number means another mechanism, or the token's check values of such keys are not \
-                            E_K(0): no key can be confirmed on this token";
+                            E_K(0): set check-value in the map to what the token does, or do not use it with this map";
 const TEMPLATES: &str = "the token changes or refuses an attribute the KMS relies on: correct the map's attribute list, \
                          and weigh what is then not protected";
+const SEALING: &str = "the number means another mechanism, or ciphertext in the map names another form than the token's: \
+                       correct the map";
+const NOT_SM1: &str = "what answers under SM1's numbers is not SM1: never issue cards with this token";
 
 /// What a check found, and the microseconds of one operation.
-type Examined = Result<(String, Option<u64>), Halt>;
+pub(super) type Examined = Result<(String, Option<u64>), Halt>;
 
-/// One check: name, what to do if it fails, and the check.
-type Row = (&'static str, Operation, &'static str, fn(&mut Bench<'_>) -> Examined);
+/// One check: name, the operation without which it is left out, what to do if it fails, and the check.
+type Row = (&'static str, fn(&VendorMap) -> Operation, &'static str, fn(&mut Bench<'_>) -> Examined);
 
 const ROWS: &[Row] = &[
-    ("digest, known answer", Operation::Digest, NUMBERS, digest),
-    ("block cipher, known answer", Operation::Ecb, NUMBERS, block),
-    ("check value, known answer", Operation::Ecb, NUMBERS, check_value),
-    ("key generation", Operation::KeyGen, NUMBERS, key_generation),
-    ("signature, verified in software", Operation::Sign, NUMBERS, signature),
-    ("derivation, known answer", Operation::Diversify, CHECK_VALUES, derivation),
-    ("derivation as the KMS does it", Operation::Diversify, TEMPLATES, card),
-    ("master template", Operation::KeyGen, TEMPLATES, master),
-    ("key wrap, length", Operation::KeyWrap, NUMBERS, wrap),
-    ("key wrap, known answer opened", Operation::KeyWrap, CHECK_VALUES, unwrap),
+    ("digest, known answer", |_| Operation::Digest, NUMBERS, digest),
+    ("block cipher, known answer", |_| Operation::Ecb, NUMBERS, block),
+    ("SM1, known answer", |_| Operation::Sm1Ecb, NOT_SM1, sm1),
+    ("check value, known answer", |_| Operation::Ecb, NUMBERS, check_value),
+    ("key generation", |_| Operation::KeyGen, NUMBERS, key_generation),
+    ("signature, verified in software", |_| Operation::Sign, NUMBERS, pairs::signature),
+    ("sealing, opened again", |_| Operation::Seal, SEALING, pairs::sealing),
+    ("derivation, known answer", VendorMap::diversify, CHECK_VALUES, keys::derivation),
+    ("derivation as the KMS does it", VendorMap::diversify, TEMPLATES, keys::card),
+    ("master template", VendorMap::master_key_gen, TEMPLATES, keys::master),
+    ("key wrap, length", |_| Operation::KeyWrap, NUMBERS, keys::wrap),
+    ("key wrap, known answer opened", |_| Operation::KeyWrap, CHECK_VALUES, keys::unwrap),
 ];
 
 /// Makes every check whose operation the map numbers.
@@ -58,7 +53,7 @@ pub(crate) fn run(token: &mut Token) -> HsmResult<Vec<Check>> {
     checks.push(Check::new("sessions at once", state, found, if state == State::Good { "" } else { FEW_SESSIONS }));
     let mut bench = Bench::new(token)?;
     for (name, operation, remedy, examine) in ROWS {
-        if bench.token.map().mechanism(*operation).is_none() {
+        if bench.token.map().mechanism(operation(bench.token.map())).is_none() {
             continue;
         }
         let examined = examine(&mut bench);
@@ -82,16 +77,23 @@ fn told(error: &kms_core::ports::HsmError) -> String {
     format!("{} {}{detail}", error.function, error.code)
 }
 
-/// Whether the token knows each number of the map.
+/// Whether the token knows each number of the map, once.
 fn numbers(token: &Token) -> HsmResult<Vec<Check>> {
     let (functions, map) = (token.functions(), token.map());
-    let mut checks = Vec::new();
-    for operation in Operation::ALL {
+    let (mut checks, mut seen) = (Vec::new(), Vec::new());
+    // Those that are needed first: a number may serve two operations.
+    let (needed, others): (Vec<_>, Vec<_>) =
+        Operation::ALL.into_iter().partition(|operation| map.needs_operation(*operation));
+    for operation in needed.into_iter().chain(others) {
         let Some(number) = map.mechanism(operation) else { continue };
-        let name = format!("mechanism {} ({number:#x})", operation.name(map.suite()));
+        if seen.contains(&number) {
+            continue;
+        }
+        seen.push(number);
+        let name = format!("mechanism {} ({number:#x})", map.operation_name(operation));
         checks.push(match functions.mechanism_info(token.slot_id(), number) {
             Ok(_) => Check::new(name, State::Good, "known to the token", ""),
-            Err(error) if operation.is_needed() => Check::new(name, State::Failed, told(&error), NUMBERS),
+            Err(error) if map.needs_operation(operation) => Check::new(name, State::Failed, told(&error), NUMBERS),
             Err(error) => Check::new(name, State::Warning, told(&error), "used by probe and doctor only"),
         });
     }
@@ -99,7 +101,7 @@ fn numbers(token: &Token) -> HsmResult<Vec<Check>> {
 }
 
 /// Runs `body` [`ROUNDS`] times; microseconds of one.
-fn timed(mut body: impl FnMut() -> Result<(), Halt>) -> Result<u64, Halt> {
+pub(super) fn timed(mut body: impl FnMut() -> Result<(), Halt>) -> Result<u64, Halt> {
     let start = Instant::now();
     for _ in 0..ROUNDS {
         body()?;
@@ -107,7 +109,7 @@ fn timed(mut body: impl FnMut() -> Result<(), Halt>) -> Result<u64, Halt> {
     Ok(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX) / u64::from(ROUNDS))
 }
 
-fn wrong(what: &str) -> Halt {
+pub(super) fn wrong(what: &str) -> Halt {
     Halt::Refused(crate::fault::refused(what, "ANSWER_WRONG", "another result than the public vector"))
 }
 
@@ -132,17 +134,25 @@ fn block(bench: &mut Bench<'_>) -> Examined {
     Ok(("the public vector".to_owned(), Some(micros)))
 }
 
-/// The check value of a key as the token shows it.
-fn shown_kcv(bench: &Bench<'_>, key: CK_OBJECT_HANDLE) -> Result<Vec<u8>, Halt> {
-    let value = bench.functions().value(bench.session, key, CKA_CHECK_VALUE)?;
-    value.filter(|value| value.len() == 3).ok_or_else(|| nothing("CKA_CHECK_VALUE"))
+/// The public vector of SM1. The algorithm is not public, so nothing else tells a real one from a stand-in.
+fn sm1(bench: &mut Bench<'_>) -> Examined {
+    let [key, plain, expected] = answers::SM1;
+    let card = bench.token.map().key_types().card;
+    let template = bench.known(key, &[(CKA_ENCRYPT, true)]).number(CKA_KEY_TYPE, card);
+    let key = bench.create_from(&template)?;
+    if bench.block_by(Operation::Sm1Ecb, key, &plain, true)? != expected {
+        let detail = "another result than the public vector of SM1: this is not SM1";
+        return Err(Halt::Refused(crate::fault::refused("C_Encrypt", "NOT_SM1", detail)));
+    }
+    Ok(("the public vector".to_owned(), None))
 }
 
 fn check_value(bench: &mut Bench<'_>) -> Examined {
     let [key, ..] = answers::block(bench.token.map().suite());
     let key = bench.create(key, &[(CKA_ENCRYPT, true)])?;
     let zeros = bench.block(key, &[0; 16], true)?;
-    if zeros.get(..3) != Some(&shown_kcv(bench, key)?) {
+    let shown = bench.functions().value(bench.session, key, CKA_CHECK_VALUE)?;
+    if shown.as_deref() != zeros.get(..3) {
         return Err(wrong("CKA_CHECK_VALUE"));
     }
     Ok(("three bytes of the encryption of zeros".to_owned(), None))
@@ -156,108 +166,4 @@ fn key_generation(bench: &mut Bench<'_>) -> Examined {
         Ok(())
     })?;
     Ok(("made and destroyed".to_owned(), Some(micros)))
-}
-
-/// A key derived from a known one equals the block's encryption under it.
-fn derivation(bench: &mut Bench<'_>) -> Examined {
-    let [key, ..] = answers::block(bench.token.map().suite());
-    let cipher = bench.create(key, &[(CKA_ENCRYPT, true)])?;
-    let expected = bench.block(cipher, &BLOCK, true)?;
-    let expected = bench.create(expected, &[])?;
-    let card = bench.card();
-    let base = if bench.token.map().supports(CKA_DERIVE_TEMPLATE) {
-        bench.create_with(key, &[(CKA_DERIVE, true)], (CKA_DERIVE_TEMPLATE, Value::Nested(card.clone())))?
-    } else {
-        bench.create(key, &[(CKA_DERIVE, true)])?
-    };
-    let child = bench.derive(Operation::Diversify, Parameter::Data(&BLOCK), base, &card)?;
-    let (found, wanted) = (shown_kcv(bench, child)?, shown_kcv(bench, expected)?);
-    if found != wanted {
-        // Check values of public vectors: nothing is given away.
-        let detail = format!("{found:02x?} instead of {wanted:02x?}");
-        return Err(Halt::Refused(crate::fault::refused("C_DeriveKey", "CHECK_VALUE_DIFFERS", detail)));
-    }
-    Ok(("equals the cipher's output".to_owned(), None))
-}
-
-/// Compares what the token made with what was asked for.
-fn compare(bench: &Bench<'_>, key: CK_OBJECT_HANDLE, role: &str, expected: &Template) -> Result<(), Halt> {
-    check(&bench.functions(), bench.session, key, role, expected).map_err(Halt::Refused)
-}
-
-fn card(bench: &mut Bench<'_>) -> Examined {
-    let (template, wanted) = (bench.master(), bench.card());
-    let master = bench.generate(&template)?;
-    let child = bench.derive(Operation::Diversify, Parameter::Data(&BLOCK), master, &wanted)?;
-    compare(bench, child, CARD.name, &wanted)?;
-    let again = bench.derive(Operation::Diversify, Parameter::Data(&BLOCK), master, &wanted)?;
-    if shown_kcv(bench, child)? != shown_kcv(bench, again)? {
-        return Err(wrong("C_DeriveKey"));
-    }
-    let (functions, session) = (bench.functions(), bench.session);
-    let mechanism = bench.mechanism(Operation::Diversify, Parameter::Data(&BLOCK))?;
-    let micros = timed(|| {
-        let child = functions.derive_key(session, mechanism, master, &mut Encoded::of(&wanted))?;
-        Ok(functions.destroy(session, child)?)
-    })?;
-    Ok(("derived twice, equal, with every attribute of CARD".to_owned(), Some(micros)))
-}
-
-fn master(bench: &mut Bench<'_>) -> Examined {
-    let template = bench.master();
-    let key = bench.generate(&template)?;
-    compare(bench, key, MASTER.name, &template)?;
-    Ok(("every attribute of MASTER is shown".to_owned(), None))
-}
-
-fn wrap(bench: &mut Bench<'_>) -> Examined {
-    let template = bench.secret(&[(CKA_WRAP, true)]);
-    let (kek, target) = (bench.generate(&template)?, bench.target()?);
-    let mechanism = bench.mechanism(Operation::KeyWrap, Parameter::Nothing)?;
-    let blob = bench.wrap(mechanism, kek, target)?;
-    if blob.len() != WRAPPED_BYTES || bench.wrap(mechanism, kek, target)? != blob {
-        return Err(wrong("C_WrapKey"));
-    }
-    let micros = timed(|| bench.wrap(mechanism, kek, target).map(|_| ()))?;
-    Ok((format!("{WRAPPED_BYTES} bytes, twice the same"), Some(micros)))
-}
-
-/// A blob made by hand opens to the key that is in it.
-fn unwrap(bench: &mut Bench<'_>) -> Examined {
-    let [lab, inside, _] = answers::block(bench.token.map().suite());
-    let cipher = bench.create(lab, &[(CKA_ENCRYPT, true)])?;
-    let blob = roll(bench, cipher, &inside)?;
-    let opens = bench.create(lab, &[(CKA_UNWRAP, true)])?;
-    let mechanism = bench.mechanism(Operation::KeyWrap, Parameter::Nothing)?;
-    let template = bench.bare().flag(CKA_SENSITIVE, true);
-    let (key, expected) = (bench.unwrap(mechanism, opens, &blob, &template)?, bench.create(inside, &[])?);
-    if shown_kcv(bench, key)? != shown_kcv(bench, expected)? {
-        return Err(wrong("C_UnwrapKey"));
-    }
-    Ok(("a blob after RFC 3394 opens to its key".to_owned(), None))
-}
-
-fn signature(bench: &mut Bench<'_>) -> Examined {
-    if bench.token.map().suite() == Suite::Intl {
-        return Err(Halt::NoScene("not examined in suite intl".to_owned()));
-    }
-    let private = SIGNING.template(bench.token.map()).flag(CKA_TOKEN, false);
-    let public = VERIFYING.template(bench.token.map()).flag(CKA_TOKEN, false).bytes(CKA_EC_PARAMS, &SM2_CURVE);
-    let pair = bench.mechanism(Operation::PairGen, Parameter::Nothing)?;
-    let (functions, session) = (bench.functions(), bench.session);
-    let (mut ours, mut theirs) = (Encoded::of(&public), Encoded::of(&private));
-    let (public, key) = functions.generate_key_pair(session, pair, &mut ours, &mut theirs)?;
-    bench.keep(public);
-    bench.keep(key);
-    compare(bench, key, SIGNING.name, &private)?;
-    let (mechanism, e) = (bench.mechanism(Operation::Sign, Parameter::Nothing)?, [0x5e; 32]);
-    let mut out = [0; 128];
-    let written = functions.sign(session, mechanism, key, &e, &mut out)?;
-    let point = instance::point(bench.token, public)?;
-    let signature = instance::signature(bench.token.map().signature(), out.get(..written).unwrap_or_default());
-    if !signature.is_some_and(|signature| instance::verifies(&point, &e, &signature)) {
-        return Err(wrong("C_Sign"));
-    }
-    let micros = timed(|| Ok(functions.sign(session, mechanism, key, &e, &mut out).map(|_| ())?))?;
-    Ok(("verified over the ready value e".to_owned(), Some(micros)))
 }

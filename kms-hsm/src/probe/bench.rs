@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::{Finding, Refusal, Verdict};
 use crate::raw::{Encoded, Functions, Mechanism, Parameter};
 use crate::session::Token;
-use crate::template::{CARD, MASTER, SECRET_USES, SM4_KEY_BYTES, Template, Value};
+use crate::template::{BLOCK_KEY_BYTES, CARD, MASTER, SECRET_USES, Template, Value};
 use crate::vendor::Operation;
 
 /// Bytes of the block every attack on derivation uses.
@@ -123,7 +123,7 @@ impl<'t> Bench<'t> {
 
     /// Name of an operation in the map.
     pub(crate) fn name(&self, operation: Operation) -> &'static str {
-        operation.name(self.token.map().suite())
+        self.token.map().operation_name(operation)
     }
 
     /// Mechanism of an operation, or no scene.
@@ -142,7 +142,7 @@ impl<'t> Bench<'t> {
     pub(crate) fn secret(&self, flags: &[(CK_ATTRIBUTE_TYPE, bool)]) -> Template {
         let base = self
             .bare()
-            .number(CKA_VALUE_LEN, SM4_KEY_BYTES)
+            .number(CKA_VALUE_LEN, BLOCK_KEY_BYTES)
             .flag(CKA_PRIVATE, true)
             .flag(CKA_SENSITIVE, true)
             .flag(CKA_EXTRACTABLE, false);
@@ -160,7 +160,11 @@ impl<'t> Bench<'t> {
     }
 
     pub(crate) fn generate(&mut self, template: &Template) -> Result<CK_OBJECT_HANDLE, Halt> {
-        let mechanism = self.mechanism(Operation::KeyGen, Parameter::Nothing)?;
+        let map = self.token.map();
+        let card = Value::Number(map.key_types().card);
+        let is_card = template.value(CKA_KEY_TYPE) == Some(&card);
+        let operation = if is_card { map.master_key_gen() } else { Operation::KeyGen };
+        let mechanism = self.mechanism(operation, Parameter::Nothing)?;
         let key = self.functions().generate_key(self.session, mechanism, &mut Encoded::of(template))?;
         Ok(self.keep(key))
     }
@@ -182,29 +186,31 @@ impl<'t> Bench<'t> {
         value: [u8; 16],
         flags: &[(CK_ATTRIBUTE_TYPE, bool)],
     ) -> Result<CK_OBJECT_HANDLE, Halt> {
-        self.create_from(self.known(value, flags))
+        self.create_from(&self.known(value, flags))
     }
 
-    /// The same with one attribute more.
-    pub(crate) fn create_with(
-        &mut self,
-        value: [u8; 16],
-        flags: &[(CK_ATTRIBUTE_TYPE, bool)],
-        more: (CK_ATTRIBUTE_TYPE, Value),
-    ) -> Result<CK_OBJECT_HANDLE, Halt> {
-        self.create_from(self.known(value, flags).with(more.0, more.1))
-    }
-
-    fn known(&self, value: [u8; 16], flags: &[(CK_ATTRIBUTE_TYPE, bool)]) -> Template {
+    /// Template of a key of known value.
+    pub(crate) fn known(&self, value: [u8; 16], flags: &[(CK_ATTRIBUTE_TYPE, bool)]) -> Template {
         // VALUE_LEN follows from the value; several makes refuse both.
         let base = self.bare().flag(CKA_PRIVATE, true).flag(CKA_SENSITIVE, true).flag(CKA_EXTRACTABLE, false);
         let base = with_flags(base, &SECRET_USES.map(|kind| (kind, false)));
         with_flags(base, flags).bytes(CKA_VALUE, &value)
     }
 
-    fn create_from(&mut self, template: Template) -> Result<CK_OBJECT_HANDLE, Halt> {
-        let key = self.functions().create_object(self.session, &mut Encoded::of(&template))?;
+    /// C_CreateObject.
+    pub(crate) fn create_from(&mut self, template: &Template) -> Result<CK_OBJECT_HANDLE, Halt> {
+        let key = self.functions().create_object(self.session, &mut Encoded::of(template))?;
         Ok(self.keep(key))
+    }
+
+    /// Derivation as masters do it.
+    pub(crate) fn diversify(
+        &mut self,
+        block: &[u8; 16],
+        base: CK_OBJECT_HANDLE,
+        template: &Template,
+    ) -> Result<CK_OBJECT_HANDLE, Halt> {
+        self.derive(self.token.map().diversify(), Parameter::Data(block), base, template)
     }
 
     pub(crate) fn derive(
@@ -282,7 +288,18 @@ impl<'t> Bench<'t> {
 
     /// One block through the cipher, in ECB.
     pub(crate) fn block(&self, key: CK_OBJECT_HANDLE, block: &[u8; 16], encrypt: bool) -> Result<[u8; 16], Halt> {
-        let (mechanism, functions) = (self.mechanism(Operation::Ecb, Parameter::Nothing)?, self.functions());
+        self.block_by(Operation::Ecb, key, block, encrypt)
+    }
+
+    /// The same by the ECB mode of another cipher.
+    pub(crate) fn block_by(
+        &self,
+        operation: Operation,
+        key: CK_OBJECT_HANDLE,
+        block: &[u8; 16],
+        encrypt: bool,
+    ) -> Result<[u8; 16], Halt> {
+        let (mechanism, functions) = (self.mechanism(operation, Parameter::Nothing)?, self.functions());
         let out = if encrypt {
             functions.encrypt(self.session, mechanism, key, block, 16)?
         } else {

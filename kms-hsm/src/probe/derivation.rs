@@ -16,7 +16,7 @@ use crate::vendor::Operation;
 fn master(bench: &mut Bench<'_>) -> Result<u64, Halt> {
     let (template, card) = (bench.master(), bench.card());
     let master = bench.scene_key("a master", &template)?;
-    let child = bench.derive(Operation::Diversify, Parameter::Data(&BLOCK), master, &card);
+    let child = bench.diversify(&BLOCK, master, &card);
     no_scene("deriving a card key", child)?;
     Ok(master)
 }
@@ -37,7 +37,7 @@ fn truncated(bench: &mut Bench<'_>, key_type: u64) -> Tried {
     let master = master(bench)?;
     let (mut granted, mut shown, mut refusal) = (0, 0, None);
     for bytes in 1..16 {
-        match bench.derive(Operation::Diversify, Parameter::Data(&BLOCK), master, &short_child(key_type, bytes)) {
+        match bench.diversify(&BLOCK, master, &short_child(key_type, bytes)) {
             Ok(child) => {
                 granted += 1;
                 shown += usize::from(bench.functions().value(bench.session, child, CKA_CHECK_VALUE)?.is_some());
@@ -57,13 +57,13 @@ pub(super) fn truncated_generic(bench: &mut Bench<'_>) -> Tried {
 }
 
 pub(super) fn truncated_block(bench: &mut Bench<'_>) -> Tried {
-    let block = bench.token.map().key_types().block;
-    truncated(bench, block)
+    let card = bench.token.map().key_types().card;
+    truncated(bench, card)
 }
 
 pub(super) fn readable_child(bench: &mut Bench<'_>) -> Tried {
     let (master, template) = (master(bench)?, bench.card().flag(CKA_SENSITIVE, false));
-    let child = bench.derive(Operation::Diversify, Parameter::Data(&BLOCK), master, &template)?;
+    let child = bench.diversify(&BLOCK, master, &template)?;
     bench.read(child)?;
     Ok("a card key was derived readable, and read".to_owned())
 }
@@ -74,7 +74,7 @@ pub(super) fn loose_child(bench: &mut Bench<'_>) -> Tried {
     if bench.token.map().supports(CKA_WRAP_WITH_TRUSTED) {
         template = template.flag(CKA_WRAP_WITH_TRUSTED, false);
     }
-    let child = bench.derive(Operation::Diversify, Parameter::Data(&BLOCK), master, &template)?;
+    let child = bench.diversify(&BLOCK, master, &template)?;
     let kek = bench.secret(&[(CKA_WRAP, true)]);
     let kek = bench.scene_key("a wrapping key", &kek)?;
     let mechanism = bench.mechanism(Operation::KeyWrap, Parameter::Nothing)?;

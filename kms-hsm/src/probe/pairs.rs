@@ -3,11 +3,12 @@
 use cryptoki_sys::{
     CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CKA_CLASS, CKA_DECRYPT, CKA_EC_PARAMS, CKA_EC_POINT, CKA_ENCRYPT,
     CKA_EXTRACTABLE, CKA_KEY_TYPE, CKA_MODULUS, CKA_MODULUS_BITS, CKA_PRIVATE, CKA_PUBLIC_EXPONENT, CKA_SENSITIVE,
-    CKA_TOKEN, CKA_UNWRAP, CKA_WRAP, CKK_RSA, CKM_RSA_PKCS_KEY_PAIR_GEN, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY,
+    CKA_TOKEN, CKA_UNWRAP, CKA_WRAP, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY,
 };
 
 use super::bench::{Bench, Halt, Tried, no_scene, with_flags};
-use crate::instance::SM2_CURVE;
+use crate::masters::sealing;
+use crate::pair::SM2_CURVE;
 use crate::raw::{Encoded, Mechanism, Parameter};
 use crate::template::{Template, Value};
 use crate::vendor::{Operation, Suite};
@@ -19,24 +20,27 @@ const RSA_EXPONENT: [u8; 3] = [1, 0, 1];
 
 impl Bench<'_> {
     /// Encryption to a public key.
-    pub(super) fn seal(&self) -> Result<Mechanism<'static>, Halt> {
-        match self.token.map().suite() {
-            Suite::Sm => self.mechanism(Operation::Seal, Parameter::Nothing),
-            Suite::Intl => self.mechanism(Operation::Seal, Parameter::Oaep),
-        }
+    pub(crate) fn seal(&self) -> Result<Mechanism<'static>, Halt> {
+        self.mechanism(Operation::Seal, sealing(self.token))
+    }
+
+    /// Unwrapping with its private half.
+    pub(crate) fn open(&self) -> Result<Mechanism<'static>, Halt> {
+        self.mechanism(Operation::Open, sealing(self.token))
     }
 
     fn public(&self) -> Template {
         let base =
             Template::default().number(CKA_CLASS, CKO_PUBLIC_KEY).flag(CKA_TOKEN, false).flag(CKA_PRIVATE, false);
+        let base = base.number(CKA_KEY_TYPE, self.token.map().key_types().seal);
         match self.token.map().suite() {
-            Suite::Sm => base.number(CKA_KEY_TYPE, self.token.map().key_types().pair).bytes(CKA_EC_PARAMS, &SM2_CURVE),
-            Suite::Intl => base.number(CKA_KEY_TYPE, CKK_RSA),
+            Suite::Sm => base.bytes(CKA_EC_PARAMS, &SM2_CURVE),
+            Suite::Intl => base,
         }
     }
 
     /// A key pair that encrypts keys, with these uses.
-    pub(super) fn pair(
+    pub(crate) fn pair(
         &mut self,
         public: &[CK_ATTRIBUTE_TYPE],
         private: &[(CK_ATTRIBUTE_TYPE, bool)],
@@ -65,15 +69,14 @@ impl Bench<'_> {
         let suite = self.token.map().suite();
         let number = match suite {
             Suite::Sm => self.number(Operation::PairGen)?,
-            Suite::Intl => CKM_RSA_PKCS_KEY_PAIR_GEN,
+            Suite::Intl => self.number(Operation::SealPairGen)?,
         };
         if suite == Suite::Intl {
             ours = ours.number(CKA_MODULUS_BITS, RSA_BITS).bytes(CKA_PUBLIC_EXPONENT, &RSA_EXPONENT);
         }
-        let key_type = if suite == Suite::Sm { self.token.map().key_types().pair } else { CKK_RSA };
         let theirs = Template::default()
             .number(CKA_CLASS, CKO_PRIVATE_KEY)
-            .number(CKA_KEY_TYPE, key_type)
+            .number(CKA_KEY_TYPE, self.token.map().key_types().seal)
             .flag(CKA_TOKEN, false)
             .flag(CKA_PRIVATE, true)
             .flag(CKA_SENSITIVE, true)
@@ -120,12 +123,12 @@ pub(super) fn pair_wraps_and_decrypts(bench: &mut Bench<'_>) -> Tried {
 }
 
 pub(super) fn pair_wraps_and_unwraps(bench: &mut Bench<'_>) -> Tried {
-    let seal = bench.seal()?;
+    let (seal, open) = (bench.seal()?, bench.open()?);
     let (public, private) = bench.pair(&[CKA_WRAP], &[(CKA_UNWRAP, true)])?;
     let target = bench.target()?;
     let blob = bench.wrap(seal, public, target)?;
     let template = bench.bare().flag(CKA_SENSITIVE, false).flag(CKA_EXTRACTABLE, true);
-    let key = bench.unwrap(seal, private, &blob, &template)?;
+    let key = bench.unwrap(open, private, &blob, &template)?;
     bench.read(key)?;
     Ok("a key that left under the public half came back readable".to_owned())
 }

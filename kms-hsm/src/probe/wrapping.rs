@@ -8,15 +8,19 @@ use cryptoki_sys::{
 use super::bench::{BLOCK, Bench, Halt, Tried, no_scene, nothing};
 use crate::raw::Parameter;
 use crate::template::{Template, Value};
-use crate::vendor::Operation;
+use crate::vendor::{KeyWrap, Operation};
 
 /// What RFC 3394 puts before a key.
 const WRAP_IV: [u8; 8] = [0xa6; 8];
 /// Rounds of RFC 3394.
 const ROUNDS: u64 = 6;
 
-/// Undoes RFC 3394 with single blocks of the cipher: key wrap hides nothing from who may decrypt.
+/// Undoes the map's wrap with single blocks of the cipher: no wrap hides anything from who may decrypt.
 fn unroll(bench: &Bench<'_>, key: u64, blob: &[u8]) -> Result<[u8; 16], Halt> {
+    if bench.token.map().key_wrap() == KeyWrap::Ecb {
+        let Ok(blob) = <[u8; 16]>::try_from(blob) else { return Err(nothing("C_WrapKey")) };
+        return bench.block(key, &blob, false);
+    }
     let Ok(blob) = <[u8; 24]>::try_from(blob) else { return Err(nothing("C_WrapKey")) };
     let mut state = blob;
     for step in (1..=2 * ROUNDS).rev() {
@@ -36,8 +40,11 @@ fn unroll(bench: &Bench<'_>, key: u64, blob: &[u8]) -> Result<[u8; 16], Halt> {
     }
 }
 
-/// RFC 3394 with a key of known value, block by block.
-pub(crate) fn roll(bench: &Bench<'_>, key: u64, value: &[u8; 16]) -> Result<[u8; 24], Halt> {
+/// The map's wrap with a key of known value, block by block.
+pub(crate) fn roll(bench: &Bench<'_>, key: u64, value: &[u8; 16]) -> Result<Vec<u8>, Halt> {
+    if bench.token.map().key_wrap() == KeyWrap::Ecb {
+        return bench.block(key, value, true).map(Vec::from);
+    }
     let mut state = [0; 24];
     state.iter_mut().zip(WRAP_IV.iter().chain(value)).for_each(|(byte, given)| *byte = *given);
     for step in 1..=2 * ROUNDS {
@@ -51,7 +58,7 @@ pub(crate) fn roll(bench: &Bench<'_>, key: u64, value: &[u8; 16]) -> Result<[u8;
         }
         state.iter_mut().skip(at).zip(block.iter().skip(8)).for_each(|(byte, found)| *byte = *found);
     }
-    Ok(state)
+    Ok(state.to_vec())
 }
 
 pub(super) fn wrap_and_decrypt(bench: &mut Bench<'_>) -> Tried {

@@ -5,7 +5,7 @@
 
 use std::ffi::c_void;
 
-use cryptoki_sys::{CK_ATTRIBUTE, CK_BBOOL, CK_ULONG};
+use cryptoki_sys::{CK_ATTRIBUTE, CK_BBOOL, CK_ULONG, CKA_MODIFIABLE};
 use zeroize::Zeroizing;
 
 use crate::template::{Template, Value};
@@ -26,10 +26,13 @@ enum Kept {
 }
 
 impl Encoded {
-    /// Lays the template out.
+    /// Lays the template out. CKA_MODIFIABLE comes last: SoftHSM applies one attribute after the other and, in
+    /// C_UnwrapKey, refuses what follows CKA_MODIFIABLE = false.
     pub(crate) fn of(template: &Template) -> Self {
         let (mut attributes, mut kept) = (Vec::new(), Vec::new());
-        for (kind, value) in template.attributes() {
+        let (last, first): (Vec<_>, Vec<_>) =
+            template.attributes().iter().partition(|(kind, _)| *kind == CKA_MODIFIABLE);
+        for (kind, value) in first.into_iter().chain(last) {
             let (pointer, bytes, owner) = lay_out(value);
             attributes.push(CK_ATTRIBUTE { type_: *kind, pValue: pointer, ulValueLen: bytes as CK_ULONG });
             kept.push(owner);

@@ -35,7 +35,9 @@ pub enum MapFault {
         found: String,
     },
     /// A number no PKCS#11 module can have.
-    #[error("number {found:#x} is not between 1 and 0xfffffffe")]
+    #[error(
+        "number {found:#x} is not between 1 and 0xfffffffe (0 is right for CKK_RSA and CKM_RSA_PKCS_KEY_PAIR_GEN only)"
+    )]
     NumberRange {
         /// The number given.
         found: u64,
@@ -46,14 +48,40 @@ pub enum MapFault {
         /// Their names.
         wanted: &'static str,
     },
+    /// `[cards]` in a suite that has one algorithm for them.
+    #[error("suite intl has AES-128 cards; leave [cards] out")]
+    CardsOfTheSuite,
+    /// The key wrap is said twice or not at all.
+    #[error("key-wrap = \"ecb\" wraps with {ecb}: give {ecb} a number and leave {wrap} out")]
+    KeyWrap {
+        /// Name of the key wrap in this suite.
+        wrap: &'static str,
+        /// Name of the block mode.
+        ecb: &'static str,
+    },
+    /// Something for cards of another algorithm than the map's.
+    #[error("{name} is for [cards] algorithm = \"sm1\"")]
+    NotTheCards {
+        /// Its name.
+        name: &'static str,
+    },
+    /// A pinned master derives card keys only, no three bytes for a check value.
+    #[error("check-value = \"derive\" cannot work with derive-template among the attributes")]
+    PinnedAndDerived,
+    /// One operation under two of its names.
+    #[error("one of {} has a number, not both", names.join(" and "))]
+    TwoNames {
+        /// The names.
+        names: &'static [&'static str],
+    },
     /// A key type that the suite of the map does not have.
     #[error("key type {name} belongs to the other suite")]
     OtherSuite {
         /// Its name.
         name: String,
     },
-    /// Key pairs and block cipher under one key type: certainly a mistake.
-    #[error("key pairs and block cipher have the same key type {number:#x}")]
+    /// Two kinds of keys under one key type: certainly a mistake.
+    #[error("two kinds of keys have the same key type {number:#x}")]
     SameKeyType {
         /// The number given twice.
         number: u64,

@@ -4,20 +4,24 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use toml::Spanned;
 
 use crate::sandbox::Needs;
 
-use super::{CiphertextEncoding, Evidence, OptionalAttribute, PointEncoding, SignatureEncoding, SignerId, Suite};
+use super::{
+    CheckValue, CiphertextEncoding, Evidence, KeyWrap, OptionalAttribute, PointEncoding, SignatureEncoding, SignerId,
+    Suite, UnwrappedLength,
+};
 
 /// The file, word for word.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct MapFile {
     pub(super) name: Spanned<String>,
-    #[serde(default = "sm", deserialize_with = "suite")]
-    pub(super) suite: Suite,
+    #[serde(default)]
+    suite: SuiteName,
+    pub(super) cards: Option<CardsTable>,
     pub(super) key_types: KeyTypesTable,
     pub(super) mechanisms: BTreeMap<String, Entry>,
     pub(super) encodings: EncodingsTable,
@@ -26,16 +30,34 @@ pub(super) struct MapFile {
     pub(super) sandbox: Needs,
 }
 
-/// What a map without the key is.
-const fn sm() -> Suite {
-    Suite::Sm
+impl MapFile {
+    pub(super) const fn suite(&self) -> Suite {
+        match self.suite {
+            SuiteName::Intl => Suite::Intl,
+            SuiteName::Sm => Suite::Sm,
+        }
+    }
 }
 
-/// The domain knows no serde: its names are read here.
-fn suite<'de, D: Deserializer<'de>>(from: D) -> Result<Suite, D::Error> {
-    let name = String::deserialize(from)?;
-    let found = Suite::ALL.into_iter().find(|suite| suite.name() == name);
-    found.ok_or_else(|| serde::de::Error::unknown_variant(&name, &["sm", "intl"]))
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum SuiteName {
+    Intl,
+    #[default]
+    Sm,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CardsTable {
+    pub(super) algorithm: Spanned<CardName>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum CardName {
+    Sm1,
+    Sm4,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +66,8 @@ pub(super) struct KeyTypesTable {
     pub(super) aes: Option<Entry>,
     pub(super) ec: Option<Entry>,
     pub(super) hmac: Entry,
+    pub(super) rsa: Option<Entry>,
+    pub(super) sm1: Option<Entry>,
     pub(super) sm2: Option<Entry>,
     pub(super) sm4: Option<Entry>,
 }
@@ -67,6 +91,28 @@ pub(super) struct EncodingsTable {
     pub(super) ciphertext: CiphertextEncoding,
     pub(super) point: PointEncoding,
     pub(super) signer_id: SignerId,
+    #[serde(default)]
+    key_wrap: KeyWrapName,
+    pub(super) check_value: Option<Spanned<CheckValue>>,
+    #[serde(default)]
+    pub(super) unwrapped_length: UnwrappedLength,
+}
+
+impl EncodingsTable {
+    pub(super) const fn key_wrap(&self) -> KeyWrap {
+        match self.key_wrap {
+            KeyWrapName::Ecb => KeyWrap::Ecb,
+            KeyWrapName::Rfc3394 => KeyWrap::Rfc3394,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum KeyWrapName {
+    Ecb,
+    #[default]
+    Rfc3394,
 }
 
 #[derive(Deserialize)]

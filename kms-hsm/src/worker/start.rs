@@ -14,7 +14,7 @@ use crate::lockdown::{self, Dropped};
 use crate::module::Module;
 use crate::sandbox::{self, SandboxMode};
 use crate::session::Token;
-use crate::vendor::{Suite, VendorMap};
+use crate::vendor::VendorMap;
 use crate::wire::{self, Hello, WorkerRole};
 
 /// What a greeting leads to.
@@ -74,10 +74,6 @@ pub(super) fn start(
         };
         return Ok(Started::Setup { module: load(&hello, &restrictions)?, so_pin, user_pin });
     };
-    if map.suite() != Suite::Sm && hello.role != WorkerRole::Inspector {
-        let detail = format!("vendor map {} has no SM algorithms: probe, doctor and inventory only", map.name());
-        return Err(refused("vendor map", "SUITE_NOT_SERVED", detail));
-    }
     let module = load(&hello, &restrictions)?;
     let lanes = Lanes::new(hello.lanes).ok_or_else(|| {
         let detail = format!("{} sessions at once; 1 to {LANES_MAX} are used", hello.lanes);
