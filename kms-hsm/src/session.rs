@@ -196,9 +196,7 @@ impl Token {
         let officer = self.role == WorkerRole::SecurityOfficer;
         let state = if officer { module::officer_pin_state(&info) } else { module::user_pin_state(&info) };
         match state {
-            PinState::Locked => {
-                return Err(pin_fault("CKR_PIN_LOCKED", "the token's flags say so; no attempt was made"));
-            }
+            PinState::Locked => return Err(pin_fault("CKR_PIN_LOCKED", locked(officer))),
             // A person stands behind an SO login; a service must not burn the last attempt.
             PinState::FinalTry if !officer => {
                 return Err(pin_fault(
@@ -349,6 +347,16 @@ impl Opener {
     /// One more session; it shares the login and closes on drop.
     pub(crate) fn open(&self) -> HsmResult<Session> {
         self.context.open_rw_session(self.slot).map_err(from_cryptoki)
+    }
+}
+
+/// What the flag means, and what to do.
+const fn locked(officer: bool) -> &'static str {
+    if officer {
+        "the token's flags say so; no attempt was made; nobody can set a security officer's PIN anew: ask the maker, or \
+         initialise the token and restore its keys"
+    } else {
+        "the token's flags say so; no attempt was made; the security officer sets a new user PIN (C_InitPIN)"
     }
 }
 

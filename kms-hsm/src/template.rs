@@ -31,7 +31,7 @@ pub(crate) use roles::{
 };
 use roles::{PRIVATE_USES, PUBLIC_USES};
 
-use crate::vendor::{Operation, UnwrappedLength, VendorMap};
+use crate::vendor::{Operation, TemplateDepth, UnwrappedLength, VendorMap};
 
 /// Bytes of an SM4, SM1 or AES-128 key.
 pub(crate) const BLOCK_KEY_BYTES: CK_ULONG = 16;
@@ -59,10 +59,10 @@ pub(crate) struct Template(Vec<(CK_ATTRIBUTE_TYPE, Value)>);
 
 impl Template {
     /// Adds an attribute, replacing one of the same type.
-    pub(crate) fn with(mut self, kind: CK_ATTRIBUTE_TYPE, value: Value) -> Self {
-        self.0.retain(|(present, _)| *present != kind);
-        self.0.push((kind, value));
-        self
+    pub(crate) fn with(self, kind: CK_ATTRIBUTE_TYPE, value: Value) -> Self {
+        let mut new = self.without(kind);
+        new.0.push((kind, value));
+        new
     }
 
     pub(crate) fn flag(self, kind: CK_ATTRIBUTE_TYPE, value: bool) -> Self {
@@ -80,6 +80,12 @@ impl Template {
     /// The attributes in order.
     pub(crate) fn attributes(&self) -> &[(CK_ATTRIBUTE_TYPE, Value)] {
         &self.0
+    }
+
+    /// Leaves an attribute out.
+    fn without(mut self, kind: CK_ATTRIBUTE_TYPE) -> Self {
+        self.0.retain(|(present, _)| *present != kind);
+        self
     }
 
     /// Value of one attribute.
@@ -136,9 +142,17 @@ impl Role {
         self.lay_out(map, true)
     }
 
-    /// The attributes that an object of this kind shows; also what is pinned in other keys.
+    /// The attributes that an object of this kind shows.
     pub(crate) fn shown(&self, map: &VendorMap) -> Template {
         self.lay_out(map, !self.arrives || map.unwrapped_length() == UnwrappedLength::Shown)
+    }
+
+    /// What a key pins of those it makes.
+    fn pinned(&self, map: &VendorMap) -> Template {
+        match (map.template_depth(), self.inside) {
+            (TemplateDepth::One, Some((kind, _))) => self.shown(map).without(kind),
+            _ => self.shown(map),
+        }
     }
 
     /// The attributes for C_UnwrapKey: PKCS#11 has the length follow from the blob.
@@ -176,7 +190,7 @@ impl Role {
             template = template.with(CKA_ALLOWED_MECHANISMS, Value::Numbers(vec![number]));
         }
         match self.inside {
-            Some((kind, role)) if map.supports(kind) => template.with(kind, Value::Nested(role.shown(map))),
+            Some((kind, role)) if map.supports(kind) => template.with(kind, Value::Nested(role.pinned(map))),
             _ => template,
         }
     }

@@ -21,7 +21,7 @@ pub use kms_core::suite::{CardAlgorithm, KeyWrap, Suite};
 
 pub use encoding::{
     CheckValue, CiphertextEncoding, Evidence, OptionalAttribute, PointEncoding, SignatureEncoding, SignerId,
-    UnwrappedLength,
+    TemplateDepth, UnwrappedLength,
 };
 pub use error::{MapError, MapFault};
 pub use operation::Operation;
@@ -58,6 +58,7 @@ pub struct VendorMap {
     key_wrap: KeyWrap,
     check_value: CheckValue,
     unwrapped_length: UnwrappedLength,
+    template_depth: TemplateDepth,
     signature: SignatureEncoding,
     ciphertext: CiphertextEncoding,
     point: PointEncoding,
@@ -125,6 +126,12 @@ impl VendorMap {
     #[must_use]
     pub const fn unwrapped_length(&self) -> UnwrappedLength {
         self.unwrapped_length
+    }
+
+    /// How deep templates inside templates go.
+    #[must_use]
+    pub const fn template_depth(&self) -> TemplateDepth {
+        self.template_depth
     }
 
     /// Key types.

@@ -144,6 +144,17 @@ pub enum UnwrappedLength {
     Shown,
 }
 
+/// How deep templates inside templates go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TemplateDepth {
+    /// As deep as a key pins what its children pin.
+    #[default]
+    Any,
+    /// A template holds no template: what is unwrapped or derived pins nothing that its maker did not state.
+    One,
+}
+
 /// How good the source of a number is. For reviewers; the known-answer tests prove the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -11,7 +11,7 @@ use crate::sandbox::Needs;
 
 use super::{
     CheckValue, CiphertextEncoding, Evidence, KeyWrap, OptionalAttribute, PointEncoding, SignatureEncoding, SignerId,
-    Suite, UnwrappedLength,
+    Suite, TemplateDepth, UnwrappedLength,
 };
 
 /// The file, word for word.
@@ -96,6 +96,8 @@ pub(super) struct EncodingsTable {
     pub(super) check_value: Option<Spanned<CheckValue>>,
     #[serde(default)]
     pub(super) unwrapped_length: UnwrappedLength,
+    #[serde(default)]
+    pub(super) template_depth: TemplateDepth,
 }
 
 impl EncodingsTable {

@@ -88,6 +88,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<VendorMap, MapError> {
         key_wrap,
         check_value,
         unwrapped_length: file.encodings.unwrapped_length,
+        template_depth: file.encodings.template_depth,
         signature: file.encodings.signature,
         ciphertext: file.encodings.ciphertext,
         point: file.encodings.point,

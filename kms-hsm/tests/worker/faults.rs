@@ -85,6 +85,40 @@ fn a_missing_module_is_broken_quickly_and_recovers_by_itself() {
 }
 
 #[test]
+fn a_library_that_is_no_pkcs11_module_is_named() {
+    let site = Site::with_tokens(&["instance"]);
+    let mapped = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let libc = mapped.split_whitespace().find(|word| word.contains("/libc.so") || word.contains("/libc-")).unwrap();
+    let mut config = site.config("instance", USER_PIN);
+    config.module = libc.into();
+    let error = HsmClient::new(config).unwrap().status().unwrap_err();
+    assert_eq!((error.class, error.code.as_str()), (FaultClass::Broken, "MODULE_UNUSABLE"));
+    let told = error.to_string();
+    assert!(told.contains(libc) && told.contains("C_GetFunctionList") && told.contains("give the maker's"), "{told}");
+}
+
+#[test]
+fn a_token_that_cannot_be_told_says_why() {
+    let blank = Site::new().hsm("instance").status().unwrap_err();
+    assert_eq!((blank.class, blank.code.as_str()), (FaultClass::Broken, "TOKEN_UNINITIALISED"));
+    assert!(blank.to_string().contains("initialise one"), "{blank}");
+
+    let (site, other) = (Site::with_tokens(&["twin"]), Site::with_tokens(&["twin"]));
+    let error = site.hsm("instance").status().unwrap_err();
+    assert_eq!((error.class, error.code.as_str()), (FaultClass::Broken, "TOKEN_MISSING"));
+    let serials = [&site, &other].map(|site| site.hsm("twin").status().unwrap().serial);
+    assert!(error.to_string().contains(&serials[0]), "{error}");
+    let (from, to) = (other.directory.path().join("token-0000"), site.directory.path().join("token-0001"));
+    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+    let error = site.hsm("twin").status().unwrap_err();
+    assert_eq!((error.class, error.code.as_str()), (FaultClass::Refused, "TOKEN_AMBIGUOUS"));
+    assert!(serials.iter().all(|serial| error.to_string().contains(serial)), "{error}");
+    let mut config = site.config("twin", USER_PIN);
+    config.token_serial = Some(serials[1].clone());
+    assert_eq!(HsmClient::new(config).unwrap().status().unwrap().serial, serials[1]);
+}
+
+#[test]
 fn a_missing_worker_is_broken() {
     let site = Site::with_tokens(&["instance"]);
     let mut config = site.config("instance", USER_PIN);
@@ -147,6 +181,19 @@ fn a_wrong_map_is_refused_with_file_line_and_reason() {
         ("sm4-gcm = { number = 0x8D53_0002", "sm4-gcm = { number = 0x8D53_0001", "sm4-key-wrap", "same number"),
         ("evidence = \"header\"", "evidence = \"rumour\"", "sm2 = ", "unknown variant"),
         ("name = \"hsm-sim\"", "name = \"HSM sim\"", "name", "lower-case"),
+        ("point =", "check-value = \"derive\"\npoint =", "point", "derive-template"),
+        (
+            "xor-keys =",
+            "hmac-sha256 = { number = 0x251, source = \"\", evidence = \"standard\" }\nxor-keys =",
+            "hmac-sm3",
+            "not both",
+        ),
+        (
+            "sm2 = { number",
+            "sm1 = { number = 0x8000_0009, source = \"\", evidence = \"header\" }\nsm2 = { number",
+            "sm2 = ",
+            "sm1",
+        ),
     ] {
         let error = map_error(|text| text.replacen(from, to, 1));
         assert_eq!(error.line, Some(line_of(needle)), "{error}");
@@ -155,6 +202,10 @@ fn a_wrong_map_is_refused_with_file_line_and_reason() {
         assert!(shown.contains(reason), "{shown}");
     }
     assert!(map_error(|text| text.replace("ciphertext = \"der\"\n", "")).to_string().contains("missing field"));
+    let twice = map_error(|text| text.replace("point =", "key-wrap = \"ecb\"\npoint ="));
+    assert!(twice.to_string().contains("leave sm4-key-wrap out"), "{twice}");
+    let sm1 = map_error(|text| text.replace("[key-types]", "[cards]\nalgorithm = \"sm1\"\n[key-types]"));
+    assert!(sm1.to_string().contains("needs sm1"), "{sm1}");
     let unreadable = VendorMap::read(Path::new("/nonexistent/map.toml")).unwrap_err();
     assert!(unreadable.to_string().starts_with("/nonexistent/map.toml: cannot be read"), "{unreadable}");
 }
