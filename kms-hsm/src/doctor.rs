@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::process::{Launch, Worker};
 use crate::config::{HsmConfig, Lanes};
 use crate::fault::refused;
-use crate::vendor::VendorMap;
+use crate::vendor::{KeyWrap, Operation, VendorMap};
 use crate::wire::{Request, Response, WorkerRole, garbled};
 
 pub(crate) use run::run;
@@ -151,5 +151,25 @@ fn declared_missing(map: &VendorMap) -> Vec<Check> {
         let remedy = "ask the maker for the number; without it the operation is refused, and nothing stands in for it";
         Check::new(map.operation_name(operation), State::Missing, "not in the vendor map", remedy)
     });
-    attributes.chain(operations).collect()
+    attributes.chain(operations).chain(stood_in_for(map)).collect()
+}
+
+/// What is done in another way than the best one, because the make has nothing better.
+fn stood_in_for(map: &VendorMap) -> Vec<Check> {
+    let missing = |name: &str, found: &str, remedy: &str| Check::new(name, State::Missing, found, remedy);
+    let mut checks = Vec::new();
+    if map.key_wrap() == KeyWrap::Ecb {
+        let remedy = "wrapped card keys are not authenticated: rely on the package's manifest, never on a blob alone";
+        checks.push(missing("authenticated key wrap", "card keys are wrapped by one ECB block", remedy));
+    }
+    if map.storage() == Operation::Ecb {
+        let remedy = "the worker's memory holds data keys of stored lists while it works; no card key is among them";
+        checks.push(missing("GCM in the token", "stored data has keys of its own, kept by the storage key", remedy));
+    }
+    if !map.confirms_unwrapped() {
+        let remedy =
+            "a bureau on this make trusts seal and signature of a delivered key alone; it is told so each time";
+        checks.push(missing("check values of unwrapped keys", "transport and card keys are not confirmed", remedy));
+    }
+    checks
 }

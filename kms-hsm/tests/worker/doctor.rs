@@ -43,7 +43,8 @@ fn a_wrong_number_is_found_and_has_a_remedy() {
 fn softhsm_is_fit_for_suite_intl_and_pins_no_child() {
     let token = ThrowAway::make(softhsm(), None, Some(worker()), DEADLINE).unwrap();
     let report = doctor::examine(token.config()).unwrap();
-    assert_eq!(in_state(&report, State::Missing), ["attribute derive-template", "xor-keys"]);
+    let missing = ["attribute derive-template", "xor-keys", "check values of unwrapped keys"];
+    assert_eq!(in_state(&report, State::Missing), missing);
     assert!(report.fit, "{:#?}", report.checks);
     // With CKA_CHECK_VALUE taken at its word: the first bytes of SHA-1 for derived keys, none for unwrapped ones.
     let text = std::fs::read_to_string(&token.config().map).unwrap();

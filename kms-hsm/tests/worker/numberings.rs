@@ -3,6 +3,7 @@
 use kms_core::ports::{ChunkOrder, Custody, FaultClass, Hsm as _, HsmResult, SecurityOfficerToken as _, TrustedRole};
 use kms_core::suite::{CardAlgorithm, KeyWrap};
 use kms_hsm::doctor::{self, State};
+use kms_hsm::probe::{self, Verdict};
 
 use crate::harness::{USER_PIN, id, spec};
 use crate::job;
@@ -26,6 +27,11 @@ fn ibm_ep11_does_the_whole_job_with_ecb_and_envelopes() {
     assert_eq!(make.map().abilities().wrap, KeyWrap::Ecb);
     job::whole(&make);
     assert_eq!(failed(&make), []);
+    // One ECB block authenticates nothing, and this numbering pins nothing: the battery says so.
+    let report = probe::live(&make.config("instance", USER_PIN)).unwrap();
+    let open: Vec<u8> =
+        report.attacks.iter().filter(|found| found.verdict == Verdict::Open).map(|found| found.attack.id).collect();
+    assert_eq!(open, [2, 9, 11, 17, 19, 20], "{:#?}", report.attacks);
 }
 
 #[test]
