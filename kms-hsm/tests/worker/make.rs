@@ -12,7 +12,7 @@ use kms_core::keys::{PublicKey, SealingKey};
 use kms_core::secret::{Kcv, KcvMethod};
 use kms_core::suite::KeyWrap;
 use kms_hsm::setup::{self, SetupConfig};
-use kms_hsm::{BureauClient, HsmClient, HsmConfig, PinSource, SoClient, VendorMap};
+use kms_hsm::{BureauClient, HsmClient, HsmConfig, PinSource, SandboxMode, SoClient, VendorMap};
 use sm4::Sm4;
 
 use crate::harness::{SO_PIN, USER_PIN, module, pin, software_key, worker};
@@ -103,6 +103,7 @@ impl Make {
             worker: Some(worker()),
             environment: self.environment.clone(),
             deadline: Duration::from_secs(20),
+            sandbox: SandboxMode::default(),
         };
         setup::init_token(&setup, label, &pin(SO_PIN), &pin(USER_PIN)).unwrap();
     }
