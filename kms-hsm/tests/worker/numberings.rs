@@ -107,4 +107,7 @@ fn sm1_cards_go_all_the_way_and_the_doctor_says_what_is_no_sm1() {
     assert_eq!(failed.len(), 1, "{failed:?}");
     assert_eq!(failed[0].0, "SM1, known answer");
     assert!(failed[0].1.contains("this is not SM1"), "{failed:?}");
+    // SM1 masters are guarded like SM4's.
+    let report = probe::live(&make.config("instance", USER_PIN)).unwrap();
+    assert_eq!((report.blocked, report.open), (22, 0), "{:#?}", report.attacks);
 }

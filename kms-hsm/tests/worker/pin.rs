@@ -1,9 +1,9 @@
 //! PINs: one attempt, no repetition, nothing shown.
 
 use kms_core::ports::{FaultClass, Hsm as _, PinState};
-use kms_hsm::{HsmClient, PinSource};
+use kms_hsm::{HsmClient, PinSource, SoClient};
 
-use crate::harness::{Site, USER_PIN, pin};
+use crate::harness::{Site, USER_PIN, id, pin};
 
 const WRONG: &str = "wrong-pin-000000";
 
@@ -40,6 +40,18 @@ fn the_last_attempt_is_left_to_a_person() {
     let error = hsm.random(1).unwrap_err();
     assert_eq!((error.class, error.code.as_str()), (FaultClass::Pin, "PIN_FINAL_TRY"));
     assert_eq!(hsm.status().unwrap().user_pin, PinState::FinalTry);
+}
+
+#[test]
+fn a_locked_officers_pin_says_what_is_left() {
+    use kms_core::ports::SecurityOfficerToken as _;
+    let site = Site::with_tokens(&["instance"]);
+    let trust =
+        || SoClient::new(site.config("instance", WRONG)).unwrap().create_transport_key(id(1), "kek").unwrap_err();
+    // A person stands behind an officer's login, so the last attempt is not spared.
+    let locked = (0..20).map(|_| trust()).find(|error| error.detail.is_some()).unwrap();
+    assert_eq!((locked.class, locked.code.as_str()), (FaultClass::Pin, "CKR_PIN_LOCKED"));
+    assert!(locked.to_string().contains("initialise the token"), "{locked}");
 }
 
 #[test]
