@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) map: Option<PathBuf>,
     /// Label of the token.
     pub(crate) token: Option<String>,
+    /// Serial number of the token, where several have the label.
+    pub(crate) serial: Option<String>,
     /// Sessions that rewrap a chunk at once.
     pub(crate) lanes: Option<u16>,
     /// How much the worker insists on its restrictions.

@@ -24,6 +24,9 @@ pub(crate) struct TokenOptions {
     /// Label of the token
     #[arg(long, value_name = "LABEL")]
     pub(crate) token: Option<String>,
+    /// Serial number of the token, where several have the label
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) serial: Option<String>,
     /// Sessions on the token that rewrap a chunk at once; 1 when left out
     #[arg(long, value_name = "NUMBER")]
     pub(crate) lanes: Option<u16>,
@@ -52,6 +55,7 @@ fn sandbox_mode(text: &str) -> Result<SandboxMode, String> {
 pub(crate) struct NamedToken {
     /// Its label.
     pub(crate) label: String,
+    serial: Option<String>,
     module: PathBuf,
     map: PathBuf,
     worker: Option<PathBuf>,
@@ -64,6 +68,8 @@ impl TokenOptions {
     pub(crate) fn named(&self, settings: &Settings) -> Outcome<NamedToken> {
         Ok(NamedToken {
             label: wanted(self.token.clone(), settings.token.clone(), "token")?,
+            // The settings' serial number goes with the settings' label.
+            serial: self.serial.clone().or_else(|| settings.serial.clone().filter(|_| self.token.is_none())),
             module: wanted(self.module.clone(), settings.module.clone(), "module")?,
             map: wanted(self.map.clone(), settings.map.clone(), "map")?,
             worker: self.worker.worker.clone(),
@@ -77,6 +83,7 @@ impl NamedToken {
     /// The configuration for one login.
     pub(crate) fn config(&self, pin: PinSource) -> HsmConfig {
         let mut config = HsmConfig::new(self.module.clone(), self.map.clone(), &self.label, pin);
+        config.token_serial = self.serial.clone();
         config.worker = self.worker.clone();
         config.lanes = self.lanes;
         config.sandbox = self.sandbox;

@@ -152,6 +152,9 @@ impl VendorMap {
         match operation {
             Operation::Hmac => self.hmac_name,
             Operation::KeyWrap if self.key_wrap == KeyWrap::Ecb => Operation::Ecb.name(self.suite),
+            Operation::Open if self.mechanism(operation) == self.mechanism(Operation::Seal) => {
+                Operation::Seal.name(self.suite)
+            }
             other => other.name(self.suite),
         }
     }

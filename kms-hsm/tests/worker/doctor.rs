@@ -46,6 +46,7 @@ fn softhsm_is_fit_for_suite_intl_and_pins_no_child() {
     let missing = ["attribute derive-template", "xor-keys", "check values of unwrapped keys"];
     assert_eq!(in_state(&report, State::Missing), missing);
     assert!(report.fit, "{:#?}", report.checks);
+    assert!(report.checks.iter().any(|check| check.name == "mechanism rsa-oaep (0x9)"), "{:#?}", report.checks);
     // With CKA_CHECK_VALUE taken at its word: the first bytes of SHA-1 for derived keys, none for unwrapped ones.
     let text = std::fs::read_to_string(&token.config().map).unwrap();
     std::fs::write(&token.config().map, text.replace("check-value = \"derive\"", "check-value = \"attribute\""))
