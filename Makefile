@@ -6,7 +6,7 @@
 COUNT ?= 1000
 DIR   ?= demo
 
-.PHONY: help demo test bench conformance build setup fmt clean-demo
+.PHONY: help demo test bench conformance sanitize build setup fmt clean-demo
 
 help:
 	@echo "make demo    two throw-away instances, all ceremonies, a batch of $(COUNT) cards, an audit: in $(DIR)/"
@@ -14,6 +14,7 @@ help:
 	@echo "make test    format, lints, documentation, every test, the independent decoder"
 	@echo "make bench   speed of the parts that a batch spends its time in"
 	@echo "make conformance  the cryptoki crate's own test-suite against the token simulator"
+	@echo "make sanitize  the C interface of the token simulator under AddressSanitizer"
 	@echo "make build   the programs: target/debug/kms, kms-server, kms-hsm-worker, libhsm_sim.so"
 	@echo "make setup   installs the Debian packages that the tests use, or says which are missing"
 	@echo "make fmt     formats the code"
@@ -29,6 +30,9 @@ bench:
 
 conformance:
 	hsm-sim/conformance/run
+
+sanitize:
+	hsm-sim/sanitize
 
 build:
 	cargo build --locked -p kms-cli -p kms-server -p kms-hsm -p hsm-sim

@@ -9,6 +9,7 @@
 
 mod attacks;
 mod attacks_handles;
+mod attacks_variants;
 mod boundary;
 mod chain;
 mod faults;

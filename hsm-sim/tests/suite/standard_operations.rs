@@ -106,7 +106,8 @@ fn nothing_goes_on_that_was_not_begun() {
     ALL.iter().for_each(|kind| scene.assert_over(*kind));
     // What cannot begin leaves nothing behind.
     let (s, k) = (&scene.s, scene.cipher);
-    let (mut cbc, mut ecb) = (mech(SM4_CBC, &mut [1; 15]), mech(SM4_ECB, &mut []));
+    let mut short_iv = [1; 15];
+    let (mut cbc, mut ecb) = (mech(SM4_CBC, &mut short_iv), mech(SM4_ECB, &mut []));
     assert_eq!(call!(s.lib, C_EncryptInit, s.handle, &mut cbc, k), Err(CKR_MECHANISM_PARAM_INVALID));
     assert_eq!(call!(s.lib, C_EncryptInit, s.handle, &mut ecb, 0), Err(CKR_KEY_HANDLE_INVALID));
     assert_eq!(call!(s.lib, C_EncryptInit, s.handle, &mut ecb, scene.mac), Err(CKR_KEY_FUNCTION_NOT_PERMITTED));
@@ -223,8 +224,8 @@ fn every_other_error_ends_the_operation() {
         scene.assert_over(Verify);
     }
     let s = &scene.s;
-    let (mut pad, k) = (mech(SM4_CBC_PAD, &mut [7; 16]), scene.cipher);
-    call!(s.lib, C_DecryptInit, s.handle, &mut pad, k).unwrap();
+    let k = scene.cipher;
+    call!(s.lib, C_DecryptInit, s.handle, &mut mech(SM4_CBC_PAD, &mut [7; 16]), k).unwrap();
     assert_eq!(scene.whole(Decrypt, data, 32, out, 64).0, Err(CKR_ENCRYPTED_DATA_INVALID));
     scene.assert_over(Decrypt);
 }

@@ -40,6 +40,22 @@ fn pkcs11_tool_sees_slots_mechanisms_and_objects() {
     assert!(run(&["--test"]).contains("No errors"));
     let random = run(&["--generate-random", "16", "--output-file", "/dev/null"]);
     assert!(!random.contains("error"), "{random}");
+    // Digests, of the standard's number and of a vendor's, against known answers.
+    let dir = tempfile::tempdir().unwrap();
+    let (text, out) = (dir.path().join("text"), dir.path().join("digest"));
+    std::fs::write(&text, b"abc").unwrap();
+    for (number, expected) in [
+        ("SHA256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        (
+            "SHA512",
+            "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+        ),
+        ("0x8005000E", "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"),
+    ] {
+        let files = ["--input-file", text.to_str().unwrap(), "--output-file", out.to_str().unwrap()];
+        run(&[&["--hash", "-m", number], &files[..]].concat());
+        assert_eq!(hex::encode(std::fs::read(&out).unwrap()), expected, "{number}");
+    }
     let initialised = run(&["--init-token", "--slot", "1", "--label", "second", "--so-pin", SO_PIN]);
     assert!(initialised.contains("successfully initialized"), "{initialised}");
     run(&["--slot", "1", "--login", "--login-type", "so", "--so-pin", SO_PIN, "--init-pin", "--pin", USER_PIN]);

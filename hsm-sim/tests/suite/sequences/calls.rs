@@ -11,7 +11,8 @@ impl Player {
     /// One call.
     pub(super) fn play(&mut self) -> Rv<()> {
         let (lib, s) = (self.lib, self.session());
-        let (from, size) = (self.from(), self.size());
+        let size = self.size();
+        let from = self.from(size);
         match self.dice.roll(64) {
             0 => {
                 let flags =
@@ -49,7 +50,7 @@ impl Player {
             8 => call!(lib, C_GetObjectSize, s, self.object(), &mut self.length),
             9..12 => {
                 let (list, count) = self.pair();
-                let room = size_of_val::<[_]>(&self.output) as CK_ULONG;
+                let room = ROOM as CK_ULONG;
                 let templates = [CKA_DERIVE_TEMPLATE, CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE];
                 for attribute in &mut self.template.list {
                     // What stands in the room for a template is read as pointers: random ones are the caller's fault.
@@ -138,7 +139,8 @@ impl Player {
             }
             42 => {
                 let given = self.size();
-                call!(lib, C_Verify, s, from, size, from, given)
+                let signature = self.from(given);
+                call!(lib, C_Verify, s, from, size, signature, given)
             }
             43 => call!(lib, C_VerifyUpdate, s, from, size),
             44 => call!(lib, C_VerifyFinal, s, from, size),
