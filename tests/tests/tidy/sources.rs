@@ -14,7 +14,7 @@ const UNSAFE: &[&str] = &[
     "hsm-sim/src/ffi/",
     "hsm-sim/src/storage/generation.rs",
     "hsm-sim/tests/",
-    "kms-hsm/benches/issue.rs",
+    "kms-hsm/benches/issue/",
     "kms-hsm/src/lockdown.rs",
     "kms-hsm/tests/faulty-module/",
     "kms-hsm/tests/hostile-module/",

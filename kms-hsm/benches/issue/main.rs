@@ -1,0 +1,135 @@
+//! Card keys per second — derive, check value, wrap, destroy — on every way that a key can take.
+//!
+//! `cargo bench -p kms-hsm --bench issue [-- --json]`; `docs/benchmarks.md` says what the figures mean. Rounds of what is
+//! compared take turns, and a ratio is the median of the rounds' ratios: the machine may be busy, but it is equally busy
+//! for both. Nothing fails here for being slow.
+#![expect(
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the comparison is plain C calls"
+)]
+
+mod raw;
+mod report;
+mod site;
+mod table;
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Instant;
+
+use raw::Raw;
+use report::Report;
+use site::Site;
+use sm4::Sm4;
+use sm4::cipher::{BlockCipherEncrypt as _, KeyInit as _};
+use table::WrapCalls::{One, Two};
+
+const ROUNDS: usize = 9;
+/// Cards of a chunk on the simulator.
+const CARDS: usize = 1000;
+/// On SoftHSM, which is slower.
+const SOFTHSM_CARDS: usize = 100;
+const SOFTHSM: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"];
+/// The network HSM of the model: time of a call, calls at a time.
+const LATENCY: &str = "1ms";
+const NETWORK_LANES: u16 = 64;
+const NETWORK_ROUNDS: usize = 3;
+/// Calls for a key: C_DeriveKey, C_GetAttributeValue, C_WrapKey, C_DestroyObject.
+const CALLS_PER_KEY: f64 = 4.0;
+/// Calls per second of the model when no lane is ever idle.
+const NETWORK_CALLS: f64 = 64_000.0;
+const BARE_BLOCKS: u32 = 400_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == raw::ARGUMENT) {
+        return raw::serve(&arguments[at + 1], Path::new(&arguments[at + 2]));
+    }
+    let mut report = Report::default();
+    let site = Site::new();
+    simulator(&site, &mut report);
+    softhsm(&mut report);
+    network(&site, &mut report);
+    report.print(arguments.iter().any(|argument| argument == "--json"));
+}
+
+fn simulator(site: &Site, report: &mut Report) {
+    let mut raw = Raw::start(&site.module, "sm4", &site.environment());
+    let (port, port_on_two) = (site.port(1), site.port(2));
+    // The first round of each looks for keys and warms caches.
+    let [mut bare, mut one, mut two, mut through, mut through_two] = [const { Vec::new() }; 5];
+    for round in 0..=ROUNDS {
+        let rates =
+            [sm4_alone(), raw.rate(1, One, CARDS), port.rate(CARDS), raw.rate(2, One, CARDS), port_on_two.rate(CARDS)];
+        for (rounds, rate) in [&mut bare, &mut one, &mut through, &mut two, &mut through_two].into_iter().zip(rates) {
+            if round > 0 {
+                rounds.push(rate);
+            }
+        }
+    }
+    report.rate("SM4 alone: key set-up and one block", &bare);
+    report.rate("hsm-sim, bare loop, 1 thread", &one);
+    report.rate("hsm-sim, bare loop, 2 threads", &two);
+    report.rate("hsm-sim, port and worker, 1 lane", &through);
+    report.rate("hsm-sim, port and worker, 2 lanes", &through_two);
+    report.ratio("port, 1 lane / bare loop, 1 thread", &through, &one, 0.9);
+    report.ratio("port, 2 lanes / bare loop, 2 threads", &through_two, &two, 0.9);
+    report.ratio("hsm-sim, bare loop / SM4 alone", &one, &bare, 1.0 / 12.0);
+    report.ratio("hsm-sim, bare loop, 2 threads / 1", &two, &one, 1.7);
+}
+
+fn softhsm(report: &mut Report) {
+    let Some(module) = SOFTHSM.iter().map(Path::new).find(|module| module.is_file()) else {
+        return report.note("SoftHSM2: not installed (Debian package libsofthsm2), not measured".to_owned());
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let (tokens, settings) = (directory.path().join("tokens"), directory.path().join("softhsm2.conf"));
+    std::fs::create_dir(&tokens).unwrap();
+    let text = format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
+    std::fs::write(&settings, text).unwrap();
+    let mut raw = Raw::start(module, "aes", &[("SOFTHSM2_CONF".to_owned(), settings.display().to_string())]);
+    let [mut one, mut two] = [const { Vec::new() }; 2];
+    for round in 0..=ROUNDS {
+        let rates = [raw.rate(1, Two, SOFTHSM_CARDS), raw.rate(1, One, SOFTHSM_CARDS)];
+        if round > 0 {
+            two.push(rates[0]);
+            one.push(rates[1]);
+        }
+    }
+    report.rate("SoftHSM2, C-style loop, C_WrapKey twice", &two);
+    report.rate("SoftHSM2, C-style loop, C_WrapKey once", &one);
+}
+
+fn network(site: &Site, report: &mut Report) {
+    let environment = site.network(LATENCY, NETWORK_LANES);
+    let mut raw = Raw::start(&site.module, "sm4", &environment);
+    let port = site.port_with(NETWORK_LANES, environment);
+    let [mut bare, mut through] = [const { Vec::new() }; 2];
+    // Finds the keys, one call after the other.
+    port.rate(1);
+    for _ in 0..NETWORK_ROUNDS {
+        bare.push(raw.rate(usize::from(NETWORK_LANES), One, CARDS));
+        through.push(port.rate(CARDS));
+    }
+    report.rate("network HSM (model), bare loop, 64 threads", &bare);
+    report.rate("network HSM (model), port and worker, 64 lanes", &through);
+    let full = vec![NETWORK_CALLS / CALLS_PER_KEY; NETWORK_ROUNDS];
+    report.ratio("network HSM, port: lanes busy", &through, &full, 0.95);
+    report.ratio("network HSM, bare loop: lanes busy", &bare, &full, 0.95);
+}
+
+/// Key set-ups with one block each, per second.
+fn sm4_alone() -> f64 {
+    let mut block = [0x5a; 16].into();
+    let started = Instant::now();
+    for number in 0..BARE_BLOCKS {
+        let mut key = [0x11; 16];
+        key[..4].copy_from_slice(&number.to_be_bytes());
+        Sm4::new((&black_box(key)).into()).encrypt_block(&mut block);
+    }
+    black_box(block);
+    f64::from(BARE_BLOCKS) / started.elapsed().as_secs_f64()
+}
