@@ -113,6 +113,11 @@ impl Plan {
         if rv == CKR_OK { self.end(function) } else { rv }
     }
 
+    /// Is there a network between caller and token?
+    pub(crate) fn has_network(&self) -> bool {
+        self.network.is_some()
+    }
+
     /// Is the token of this slot away?
     pub(crate) fn is_lost(&self, slot: CK_SLOT_ID) -> bool {
         self.lost.lock().contains_key(&slot)

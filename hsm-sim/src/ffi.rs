@@ -74,7 +74,12 @@ fn boundary(function: Function, first: CK_ULONG, entry: impl FnOnce() -> Result<
     }
     match faults::plan() {
         None => guarded(entry),
-        Some(plan) => plan.run(function, first, module().ok(), || guarded(entry)),
+        Some(plan) => {
+            if plan.has_network() {
+                faults::wake_on_time();
+            }
+            plan.run(function, first, module().ok(), || guarded(entry))
+        }
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
         meta::{LABEL_BYTES, Meta, PinOwner, TokenKeys},
         random_number,
     },
-    token::{Token, ensure_pin_length},
+    token::{Apart, Token, ensure_pin_length},
 };
 
 const SHARDS: usize = 16;
@@ -51,7 +51,7 @@ enum Slot {
 /// Process-wide: a handle kept from before C_Finalize must not mean somebody else's session afterwards.
 static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
 
-type Shard = RwLock<HashMap<CK_SESSION_HANDLE, Arc<Session>>>;
+type Shard = Apart<RwLock<HashMap<CK_SESSION_HANDLE, Arc<Session>>>>;
 
 /// Everything between C_Initialize and C_Finalize.
 pub(crate) struct Module {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use cryptoki_sys::{
-    CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SESSION_INFO, CK_SLOT_ID, CKF_RW_SESSION,
+    CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SESSION_INFO, CK_SLOT_ID, CKF_RW_SESSION,
     CKF_SERIAL_SESSION, CKR_KEY_HANDLE_INVALID, CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS, CKS_RW_PUBLIC_SESSION,
     CKS_RW_SO_FUNCTIONS, CKS_RW_USER_FUNCTIONS,
 };
@@ -18,10 +18,9 @@ use crate::{
         hash::{Hash, HashKind},
         mac::MacOperation,
     },
-    object::Object,
     rules::{Caller, Role, usage::ensure_use},
     rv::Result,
-    token::Token,
+    token::{Key, KnownKeys, Token},
 };
 
 /// An open session.
@@ -31,6 +30,7 @@ pub(crate) struct Session {
     token: Arc<Token>,
     read_write: bool,
     work: Mutex<Work>,
+    known: Mutex<KnownKeys>,
 }
 
 /// Operations under way.
@@ -79,7 +79,7 @@ impl DigestOperation {
 impl Session {
     pub(crate) fn new(handle: CK_SESSION_HANDLE, slot: CK_SLOT_ID, token: Arc<Token>, read_write: bool) -> Self {
         let work = Mutex::new(Work { login: token.login(), ..Work::default() });
-        Self { handle, slot, token, read_write, work }
+        Self { handle, slot, token, read_write, work, known: Mutex::default() }
     }
 
     pub(crate) fn handle(&self) -> CK_SESSION_HANDLE {
@@ -114,10 +114,15 @@ impl Session {
     }
 
     /// The key of `handle`, if it may be used so.
-    pub(crate) fn key(&self, handle: CK_OBJECT_HANDLE, usage: Flags, number: CK_MECHANISM_TYPE) -> Result<Arc<Object>> {
-        let key = self.token.key(handle, CKR_KEY_HANDLE_INVALID)?;
+    pub(crate) fn key(&self, handle: CK_OBJECT_HANDLE, usage: Flags, number: CK_MECHANISM_TYPE) -> Result<Key> {
+        let key = self.known_key(handle, CKR_KEY_HANDLE_INVALID)?;
         ensure_use(&key, usage, number)?;
         Ok(key)
+    }
+
+    /// The key of `handle`, else `wrong`.
+    pub(crate) fn known_key(&self, handle: CK_OBJECT_HANDLE, wrong: CK_RV) -> Result<Key> {
+        self.token.known_key(&mut self.known.lock(), handle, wrong)
     }
 
     /// `CK_SESSION_INFO` (PKCS#11 2.40 §2.6.4: five states).

@@ -3,8 +3,9 @@
 //! Guards: private objects and their handles exist only while the user is logged in; a change by any process is seen at
 //! the next look-up; the hot path (session objects, unchanged token) makes no system call.
 //!
-//! Lock order: `writer`, then the token's file lock, then `view`. A thread holding `view` waits for nothing.
+//! Lock order: a session's known keys, `writer`, then the token's file lock, then `view`. A thread holding `view` waits for nothing.
 
+mod known;
 mod pins;
 mod store;
 mod view;
@@ -24,6 +25,7 @@ use cryptoki_sys::{
 };
 use parking_lot::{Mutex, RwLock};
 
+pub(crate) use self::known::{Key, KnownKeys};
 pub(crate) use self::pins::{PIN_BYTES_MAX, PIN_BYTES_MIN, PIN_TRIES_MAX, ensure_pin_length};
 use self::view::View;
 use crate::{
@@ -38,13 +40,29 @@ use crate::{
     },
 };
 
-/// Session objects are spread over this many locks, so that threads do not wait for each other.
+/// Session objects are spread over this many locks by the session that makes them, so that threads, each with its own
+/// session, do not wait for each other.
 const SHARDS: usize = 16;
 
-type Shard = RwLock<HashMap<CK_OBJECT_HANDLE, Arc<Object>>>;
+type Shard = Apart<RwLock<HashMap<CK_OBJECT_HANDLE, Arc<Object>>>>;
 
 /// Process-wide, so that a handle never means two things, whatever is closed and opened again.
-static NEXT_HANDLE: AtomicU64 = AtomicU64::new(1);
+static NEXT_TOKEN_HANDLE: AtomicU64 = AtomicU64::new(1);
+static NEXT_SESSION_HANDLES: [Apart<AtomicU64>; SHARDS] = [const { Apart(AtomicU64::new(1)) }; SHARDS];
+
+/// Something on cache lines of its own (processors fetch them in pairs): what one thread writes does not slow down
+/// another thread's neighbour.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Apart<T>(pub(crate) T);
+
+impl<T> std::ops::Deref for Apart<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
 
 /// An initialised token.
 pub(crate) struct Token {
@@ -59,6 +77,8 @@ pub(crate) struct Token {
     /// Present while somebody is logged in. Held by whoever changes the token or the login.
     writer: Mutex<Option<Arc<TokenKeys>>>,
     view: RwLock<View>,
+    /// Grows whenever the view is written.
+    view_version: AtomicU64,
     session_objects: [Shard; SHARDS],
 }
 
@@ -82,6 +102,7 @@ impl Token {
             gone: AtomicBool::new(false),
             writer: Mutex::new(None),
             view: RwLock::new(View::stale()),
+            view_version: AtomicU64::new(0),
             session_objects: Default::default(),
         })
     }
@@ -122,13 +143,31 @@ impl Token {
         found.filter(|object| self.sees(object)).ok_or(Rv(CKR_OBJECT_HANDLE_INVALID))
     }
 
+    /// As [`Token::key`], for a key that the same session uses again and again: `known` answers as long as nothing has
+    /// changed, without touching memory that other sessions write.
+    pub(crate) fn known_key(&self, known: &mut KnownKeys, handle: CK_OBJECT_HANDLE, wrong: CK_RV) -> Result<Key> {
+        if is_session_handle(handle) {
+            return self.key(handle, wrong).map(|object| Key(Arc::new(object)));
+        }
+        let found = match known.get(self.view_version.load(Ordering::Acquire), self.dir.generation(), handle) {
+            Some(key) => Some(key),
+            None => {
+                let view = self.current_view()?;
+                // Nobody writes the view while this guard lives.
+                let version = self.view_version.load(Ordering::Acquire);
+                view.object(handle).map(|object| known.put((version, view.generation), handle, object))
+            }
+        };
+        found.filter(|key| self.sees(key)).ok_or(Rv(wrong))
+    }
+
     /// As [`Token::object`], for a handle that stands for a key of some purpose: a wrong one is `wrong`. Trouble with
     /// the device stays what it is.
     pub(crate) fn key(&self, handle: CK_OBJECT_HANDLE, wrong: CK_RV) -> Result<Arc<Object>> {
         self.object(handle).map_err(|error| if error == Rv(CKR_OBJECT_HANDLE_INVALID) { Rv(wrong) } else { error })
     }
 
-    /// Handles of all visible objects that match, token objects first, in order of creation.
+    /// Handles of all visible objects that match, ascending.
     pub(crate) fn find(&self, template: &Attrs) -> Result<Vec<CK_OBJECT_HANDLE>> {
         let mut found = self.current_view()?.find(|object| self.sees(object) && object.matches(template));
         if template.flag(Flags::TOKEN) != Some(true) {
@@ -148,7 +187,7 @@ impl Token {
             return self.store_new(attrs);
         }
         self.ensure_free_identity(&attrs)?;
-        let handle = new_session_handle();
+        let handle = new_session_handle(session);
         let home = Home::Session { session, login: self.login() };
         let object = Arc::new(Object::new(attrs, home, self.profile));
         self.shard(handle).write().insert(handle, object);
@@ -242,10 +281,13 @@ fn is_session_handle(handle: CK_OBJECT_HANDLE) -> bool {
     handle % 2 == 1
 }
 
-fn new_session_handle() -> CK_OBJECT_HANDLE {
-    NEXT_HANDLE.fetch_add(1, Ordering::Relaxed) * 2 + 1
+/// The handle says in which shard its object is.
+fn new_session_handle(session: CK_SESSION_HANDLE) -> CK_OBJECT_HANDLE {
+    let shard = session as usize % SHARDS;
+    let number = NEXT_SESSION_HANDLES[shard].fetch_add(1, Ordering::Relaxed);
+    (number * SHARDS as u64 + shard as u64) * 2 + 1
 }
 
 fn new_token_handle() -> CK_OBJECT_HANDLE {
-    NEXT_HANDLE.fetch_add(1, Ordering::Relaxed) * 2
+    NEXT_TOKEN_HANDLE.fetch_add(1, Ordering::Relaxed) * 2
 }

@@ -26,6 +26,7 @@ use crate::{
     rv::{Result, Rv, ensure},
     secret::Secret,
     session::Session,
+    token::Key,
 };
 
 /// Generic secrets shorter than this are passwords, not keys.
@@ -101,7 +102,7 @@ pub(crate) fn generate_pair(
 
 /// A key that may leave, and the key it leaves under.
 pub(crate) struct Wrapping {
-    wrapper: Arc<Object>,
+    wrapper: Key,
     target: Arc<Object>,
     length: usize,
 }
@@ -117,7 +118,7 @@ impl Wrapping {
         let profile = session.caller().profile;
         let wrapper_handle = wrapper;
         let token = session.token();
-        let wrapper = token.key(wrapper, CKR_WRAPPING_KEY_HANDLE_INVALID)?;
+        let wrapper = session.known_key(wrapper, CKR_WRAPPING_KEY_HANDLE_INVALID)?;
         let target_key = token.key(target, CKR_KEY_HANDLE_INVALID)?;
         let fits = match mechanism.mech {
             Mech::Sm2Encrypt => wrapper.class() == CKO_PUBLIC_KEY,
@@ -151,7 +152,7 @@ pub(crate) fn unwrap(
     template: Attrs,
 ) -> Result<CK_OBJECT_HANDLE> {
     let caller = session.caller();
-    let key = session.token().key(unwrapper, CKR_UNWRAPPING_KEY_HANDLE_INVALID)?;
+    let key = session.known_key(unwrapper, CKR_UNWRAPPING_KEY_HANDLE_INVALID)?;
     let fits = match mechanism.mech {
         Mech::Sm2Encrypt => key.class() == CKO_PRIVATE_KEY,
         mech => key.key_kind() == Some(mech.block_cipher().ok_or(Rv(CKR_MECHANISM_INVALID))?),
@@ -223,7 +224,7 @@ fn encrypt_data(session: &Session, base: &Object, data: &[u8], mut template: Att
 fn xor_keys(
     session: &Session,
     mechanism: &Mechanism,
-    (base_handle, base): (CK_OBJECT_HANDLE, Arc<Object>),
+    (base_handle, base): (CK_OBJECT_HANDLE, Key),
     others: &[CK_OBJECT_HANDLE],
     mut template: Attrs,
 ) -> Result<CK_OBJECT_HANDLE> {
@@ -250,7 +251,7 @@ fn xor_keys(
     let usual = (keys[0].attrs().number(CKA_KEY_TYPE).unwrap_or(CK_UNAVAILABLE_INFORMATION), length);
     let wanted = derived_shape(&mut template, &keys[0], usual)?;
     let stated_check = template.remove(CKA_CHECK_VALUE);
-    let bases: Vec<&Object> = keys.iter().map(AsRef::as_ref).collect();
+    let bases: Vec<&Object> = keys.iter().map(|key| &***key).collect();
     let mut attrs = settle(template, &Origin::Derived(&bases), caller)?;
     ensure_derived_length(&attrs, wanted, caller.profile)?;
     let mut sum = Secret::zeroed(length)?;

@@ -116,7 +116,7 @@ impl Token {
     pub(crate) fn abandon(&self) {
         *self.writer.lock() = None;
         self.become_public();
-        *self.view.write() = View::stale();
+        *self.view_to_write() = View::stale();
         self.retain_session_objects(|_| false);
     }
 
@@ -128,7 +128,7 @@ impl Token {
     }
 
     fn forget_private(&self) {
-        let mut view = self.view.write();
+        let mut view = self.view_to_write();
         let gone: Vec<_> = view.private_ids();
         gone.into_iter().for_each(|id| view.remove(id));
         view.generation = View::stale().generation;

@@ -28,7 +28,7 @@ impl Token {
         let (object, identity) = self.encode_ready(attrs, name, keys)?;
         let file = object_file::encode(name, self.instance, object.attrs(), keys)?;
         locked.change(|locked| locked.write(name, &file))?;
-        let mut view = self.view.write();
+        let mut view = self.view_to_write();
         view.generation = self.dir.generation();
         Ok(view.put(name, identity, object))
     }
@@ -54,7 +54,7 @@ impl Token {
             locked.write(after, &file)?;
             locked.remove(before)
         })?;
-        let mut view = self.view.write();
+        let mut view = self.view_to_write();
         view.generation = self.dir.generation();
         view.put(after, identity, object);
         Ok(())
@@ -71,7 +71,7 @@ impl Token {
         let (current, name) = self.stored(handle)?;
         allowed(&current)?;
         locked.change(|locked| locked.remove(name))?;
-        let mut view = self.view.write();
+        let mut view = self.view_to_write();
         view.generation = self.dir.generation();
         view.remove(name.id);
         Ok(())

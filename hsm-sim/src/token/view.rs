@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use cryptoki_sys::CK_OBJECT_HANDLE;
-use parking_lot::RwLockReadGuard;
+use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::{Token, new_token_handle};
 use crate::{
@@ -92,6 +92,13 @@ impl View {
 }
 
 impl Token {
+    /// The view, to be written: nothing that was found in it before is taken for granted afterwards.
+    pub(super) fn view_to_write(&self) -> RwLockWriteGuard<'_, View> {
+        let view = self.view.write();
+        self.view_version.fetch_add(1, Ordering::AcqRel);
+        view
+    }
+
     /// The view, brought up to date if any process has changed the token since it was read.
     pub(super) fn current_view(&self) -> Result<RwLockReadGuard<'_, View>> {
         let view = self.view.read();
@@ -120,7 +127,7 @@ impl Token {
     /// Reads what has changed; everything, if `fresh`. Whatever cannot be read as it was written fails the call: a key
     /// that silently disappears is worse than a token that stops.
     pub(super) fn reload(&self, locked: &Locked<'_>, keys: Option<&TokenKeys>, fresh: bool) -> Result<()> {
-        let mut view = self.view.write();
+        let mut view = self.view_to_write();
         let mut old = std::mem::replace(&mut *view, View::stale());
         self.ensure_not_gone(&locked.meta()?)?;
         let sight = match (self.role(), keys) {
