@@ -239,7 +239,9 @@ pub(crate) enum Response {
     },
     /// Wrapped keys end to end, card by card; then the check values of the flagged masters likewise.
     Chunk {
+        #[serde(with = "serde_bytes")]
         wrapped: Vec<u8>,
+        #[serde(with = "serde_bytes")]
         kcvs: Vec<u8>,
     },
     Done,

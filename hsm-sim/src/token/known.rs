@@ -15,6 +15,7 @@ const KEYS_MAX: usize = 1024;
 
 /// A key in use. The outer count is that of the session, the inner one that of the token.
 #[derive(Clone)]
+#[expect(clippy::redundant_allocation, reason = "two counts on purpose: threads do not share the outer one")]
 pub(crate) struct Key(pub(super) Arc<Arc<Object>>);
 
 impl Deref for Key {

@@ -11,6 +11,7 @@
     reason = "the comparison is plain C calls"
 )]
 
+mod clock;
 mod raw;
 mod report;
 mod site;
@@ -20,6 +21,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
+use clock::{Round, processor_seconds};
 use raw::Raw;
 use report::Report;
 use site::Site;
@@ -62,8 +64,13 @@ fn simulator(site: &Site, report: &mut Report) {
     // The first round of each looks for keys and warms caches.
     let [mut bare, mut one, mut two, mut through, mut through_two] = [const { Vec::new() }; 5];
     for round in 0..=ROUNDS {
-        let rates =
-            [sm4_alone(), raw.rate(1, One, CARDS), port.rate(CARDS), raw.rate(2, One, CARDS), port_on_two.rate(CARDS)];
+        let rates = [
+            sm4_alone(),
+            raw.round(1, One, CARDS),
+            port.round(CARDS),
+            raw.round(2, One, CARDS),
+            port_on_two.round(CARDS),
+        ];
         for (rounds, rate) in [&mut bare, &mut one, &mut through, &mut two, &mut through_two].into_iter().zip(rates) {
             if round > 0 {
                 rounds.push(rate);
@@ -75,10 +82,10 @@ fn simulator(site: &Site, report: &mut Report) {
     report.rate("hsm-sim, bare loop, 2 threads", &two);
     report.rate("hsm-sim, port and worker, 1 lane", &through);
     report.rate("hsm-sim, port and worker, 2 lanes", &through_two);
-    report.ratio("port, 1 lane / bare loop, 1 thread", &through, &one, 0.9);
-    report.ratio("port, 2 lanes / bare loop, 2 threads", &through_two, &two, 0.9);
-    report.ratio("hsm-sim, bare loop / SM4 alone", &one, &bare, 1.0 / 12.0);
-    report.ratio("hsm-sim, bare loop, 2 threads / 1", &two, &one, 1.7);
+    report.ratio("port, 1 lane / bare loop, 1 thread", (&through, &one), 0.9, Some(1.0));
+    report.ratio("port, 2 lanes / bare loop, 2 threads", (&through_two, &two), 0.9, Some(1.0));
+    report.ratio("hsm-sim, bare loop / SM4 alone", (&one, &bare), 1.0 / 12.0, Some(1.0));
+    report.ratio("hsm-sim, bare loop, 2 threads / 1", (&two, &one), 1.7, Some(2.0));
 }
 
 fn softhsm(report: &mut Report) {
@@ -93,10 +100,10 @@ fn softhsm(report: &mut Report) {
     let mut raw = Raw::start(module, "aes", &[("SOFTHSM2_CONF".to_owned(), settings.display().to_string())]);
     let [mut one, mut two] = [const { Vec::new() }; 2];
     for round in 0..=ROUNDS {
-        let rates = [raw.rate(1, Two, SOFTHSM_CARDS), raw.rate(1, One, SOFTHSM_CARDS)];
+        let measured = [raw.round(1, Two, SOFTHSM_CARDS), raw.round(1, One, SOFTHSM_CARDS)];
         if round > 0 {
-            two.push(rates[0]);
-            one.push(rates[1]);
+            two.push(measured[0]);
+            one.push(measured[1]);
         }
     }
     report.rate("SoftHSM2, C-style loop, C_WrapKey twice", &two);
@@ -109,27 +116,28 @@ fn network(site: &Site, report: &mut Report) {
     let port = site.port_with(NETWORK_LANES, environment);
     let [mut bare, mut through] = [const { Vec::new() }; 2];
     // Finds the keys, one call after the other.
-    port.rate(1);
+    port.round(1);
     for _ in 0..NETWORK_ROUNDS {
-        bare.push(raw.rate(usize::from(NETWORK_LANES), One, CARDS));
-        through.push(port.rate(CARDS));
+        bare.push(raw.round(usize::from(NETWORK_LANES), One, CARDS));
+        through.push(port.round(CARDS));
     }
     report.rate("network HSM (model), bare loop, 64 threads", &bare);
     report.rate("network HSM (model), port and worker, 64 lanes", &through);
-    let full = vec![NETWORK_CALLS / CALLS_PER_KEY; NETWORK_ROUNDS];
-    report.ratio("network HSM, port: lanes busy", &through, &full, 0.95);
-    report.ratio("network HSM, bare loop: lanes busy", &bare, &full, 0.95);
+    let full = [Round { rate: NETWORK_CALLS / CALLS_PER_KEY, cost: 0.0 }; NETWORK_ROUNDS];
+    report.ratio("network HSM, port: lanes busy", (&through, &full), 0.95, None);
+    report.ratio("network HSM, bare loop: lanes busy", (&bare, &full), 0.95, None);
 }
 
-/// Key set-ups with one block each, per second.
-fn sm4_alone() -> f64 {
+/// Key set-ups with one block each.
+fn sm4_alone() -> Round {
     let mut block = [0x5a; 16].into();
-    let started = Instant::now();
+    let (before, started) = (processor_seconds(0), Instant::now());
     for number in 0..BARE_BLOCKS {
         let mut key = [0x11; 16];
         key[..4].copy_from_slice(&number.to_be_bytes());
         Sm4::new((&black_box(key)).into()).encrypt_block(&mut block);
     }
     black_box(block);
-    f64::from(BARE_BLOCKS) / started.elapsed().as_secs_f64()
+    let (took, used) = (started.elapsed().as_secs_f64(), processor_seconds(0) - before);
+    Round { rate: f64::from(BARE_BLOCKS) / took, cost: used / f64::from(BARE_BLOCKS) }
 }

@@ -1,6 +1,6 @@
 //! The bare loop in a process of its own: a module has one state per process and reads its environment once.
 //!
-//! Parent and child speak lines: `THREADS CALLS CARDS` there, keys per second back, so that rounds of the loop and of
+//! Parent and child speak lines: `THREADS CALLS CARDS` there, keys per second and processor time back, so that rounds of the loop and of
 //! what is compared with it take turns.
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
+use crate::clock::{Round, processor_seconds};
 use crate::site::{KEK, MASTERS};
 use crate::table::{AES, SM4, Table, WrapCalls};
 
@@ -36,13 +37,14 @@ impl Raw {
         Self { _child: child, to, from }
     }
 
-    /// One round; answers keys per second.
-    pub(crate) fn rate(&mut self, threads: usize, calls: WrapCalls, cards: usize) -> f64 {
+    /// One round.
+    pub(crate) fn round(&mut self, threads: usize, calls: WrapCalls, cards: usize) -> Round {
         let calls = if calls == WrapCalls::Two { 2 } else { 1 };
         writeln!(self.to, "{threads} {calls} {cards}").unwrap();
         let mut line = String::new();
         self.from.read_line(&mut line).unwrap();
-        line.trim().parse().expect("the child measured")
+        let (rate, cost) = line.trim().split_once(' ').expect("the child measured");
+        Round { rate: rate.parse().unwrap(), cost: cost.parse().unwrap() }
     }
 }
 
@@ -60,7 +62,7 @@ pub(crate) fn serve(algorithm: &str, module: &Path) {
         while sessions.len() < threads {
             sessions.push(table.session().unwrap());
         }
-        let started = Instant::now();
+        let (before, started) = (processor_seconds(0), Instant::now());
         let answers: usize = std::thread::scope(|scope| {
             let share = |at: usize| cards * at / threads..cards * (at + 1) / threads;
             let (table, masters) = (&table, masters.as_slice());
@@ -72,6 +74,7 @@ pub(crate) fn serve(algorithm: &str, module: &Path) {
         });
         let keys = cards * usize::from(MASTERS);
         assert_eq!(answers, keys * 27);
-        println!("{}", keys as f64 / started.elapsed().as_secs_f64());
+        let (took, used) = (started.elapsed().as_secs_f64(), processor_seconds(0) - before);
+        println!("{} {}", keys as f64 / took, used / keys as f64);
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::clock::Round;
+
 /// Everything measured so far.
 #[derive(Default)]
 pub(crate) struct Report {
@@ -13,19 +15,30 @@ pub(crate) struct Report {
 struct Ratio {
     what: &'static str,
     rounds: Vec<f64>,
+    /// The same by processor time: what it would be on processors that nobody else uses.
+    by_processor: Option<f64>,
     goal: f64,
 }
 
 impl Report {
     /// Keys per second, round by round.
-    pub(crate) fn rate(&mut self, what: &'static str, rounds: &[f64]) {
-        self.rates.push((what, rounds.to_vec()));
+    pub(crate) fn rate(&mut self, what: &'static str, rounds: &[Round]) {
+        self.rates.push((what, rounds.iter().map(|round| round.rate).collect()));
     }
 
-    /// Round by round, the one divided by the other.
-    pub(crate) fn ratio(&mut self, what: &'static str, of: &[f64], to: &[f64], goal: f64) {
-        let rounds = of.iter().zip(to).map(|(of, to)| of / to).collect();
-        self.ratios.push(Ratio { what, rounds, goal });
+    /// Round by round, the one divided by the other. `processors`: of how many times as many the first makes use; `None`
+    /// where waiting and not computing is compared.
+    pub(crate) fn ratio(
+        &mut self,
+        what: &'static str,
+        (of, to): (&[Round], &[Round]),
+        goal: f64,
+        processors: Option<f64>,
+    ) {
+        let rounds = of.iter().zip(to).map(|(of, to)| of.rate / to.rate).collect();
+        let costs: Vec<f64> = of.iter().zip(to).map(|(of, to)| to.cost / of.cost).collect();
+        let by_processor = processors.map(|times| times * median(&costs));
+        self.ratios.push(Ratio { what, rounds, by_processor, goal });
     }
 
     /// What was not measured, and why.
@@ -45,13 +58,14 @@ impl Report {
         }
         println!();
         println!(
-            "{:<58} {:>11}   {:>6} … {:<6} {:>6}",
-            "ratios of rounds that took turns", "median", "least", "most", "goal"
+            "{:<46} {:>7}   {:>6} … {:<6} {:>6}  {:<8} {:>12}",
+            "ratios of rounds that took turns", "median", "least", "most", "goal", "", "by processor"
         );
         for ratio in &self.ratios {
             let ((least, most), goal) = (ends(&ratio.rounds), ratio.goal);
             let (what, found, verdict) = (ratio.what, median(&ratio.rounds), ratio.verdict());
-            println!("{what:<58} {found:>11.3}   {least:>6.3} … {most:<6.3} {goal:>6.3}  {verdict}");
+            let processor = ratio.by_processor.map_or_else(|| "–".to_owned(), |found| format!("{found:.3}"));
+            println!("{what:<46} {found:>7.3}   {least:>6.3} … {most:<6.3} {goal:>6.3}  {verdict:<8} {processor:>12}");
         }
         self.notes.iter().for_each(|note| println!("{note}"));
     }
@@ -65,7 +79,7 @@ impl Report {
         let ratio = |ratio: &Ratio| {
             json!({
                 "what": ratio.what, "median": median(&ratio.rounds), "rounds": ratio.rounds,
-                "goal": ratio.goal, "verdict": ratio.verdict(),
+                "by_processor_time": ratio.by_processor, "goal": ratio.goal, "verdict": ratio.verdict(),
             })
         };
         json!({

@@ -9,6 +9,8 @@ use kms_core::secret::Pin;
 use kms_hsm::setup::{self, SetupConfig};
 use kms_hsm::{HsmClient, HsmConfig, Lanes, PinSource, SandboxMode, SoClient};
 
+use crate::clock::{Round, processor_seconds};
+
 pub(crate) const PIN: &str = "bench-pin-1";
 pub(crate) const SO_PIN: &str = "bench-so-pin";
 /// As many as a resident health card has slots.
@@ -88,16 +90,18 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// One chunk; answers keys per second.
-    pub(crate) fn rate(&self, cards: usize) -> f64 {
+    /// One chunk.
+    pub(crate) fn round(&self, cards: usize) -> Round {
         let order = ChunkOrder {
             kek: id(KEK),
             masters: (0..MASTERS).map(|n| (id(n), true)).collect(),
             blocks: (0..cards).map(block).collect(),
         };
-        let started = Instant::now();
+        let used = || processor_seconds(0) + self.hsm.worker_id().map_or(0.0, processor_seconds);
+        let (before, started) = (used(), Instant::now());
         assert_eq!(self.hsm.issue_chunk(&order).unwrap().len(), cards);
-        (cards * usize::from(MASTERS)) as f64 / started.elapsed().as_secs_f64()
+        let keys = (cards * usize::from(MASTERS)) as f64;
+        Round { rate: keys / started.elapsed().as_secs_f64(), cost: (used() - before) / keys }
     }
 }
 
