@@ -4,6 +4,7 @@
 //! founds are test instances, so the fixed secrets it can use never meet real cards.
 
 mod ceremonies;
+mod make;
 mod narrator;
 mod people;
 mod server;
@@ -15,9 +16,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use kms_core::cards::{CARDS_MAX, CardList, LIST_BYTES_MAX, synthetic_csv};
+use kms_core::suite::{CardAlgorithm, Suite};
 
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Access};
+use make::Make;
 use narrator::Narrator;
 
 /// Seed of the synthetic cards: the same cards every time.
@@ -49,7 +52,13 @@ pub(crate) struct Quickstart {
     /// Known private key of the bureau (plain PEM), so that the package can be opened by other tools
     #[arg(long, value_name = "FILE.pem")]
     bureau_key: Option<PathBuf>,
-    /// PKCS#11 module of the three tokens; libhsm_sim.so beside kms when left out
+    /// Family of algorithms: sm on hsm-sim, intl (AES, P-256, RSA) on SoftHSM
+    #[arg(long, value_name = "SUITE", default_value = "sm", value_parser = suite)]
+    suite: Suite,
+    /// Vendor map of the tokens, such as ibm-ep11 or sansec: hsm-sim then speaks that make's numbers
+    #[arg(long, value_name = "NAME", conflicts_with = "suite")]
+    map: Option<String>,
+    /// PKCS#11 module of the three tokens; libhsm_sim.so beside kms, or SoftHSM's usual place, when left out
     #[arg(long, value_name = "FILE")]
     module: Option<PathBuf>,
     /// The program kms-server; beside kms when left out
@@ -66,7 +75,7 @@ pub(crate) struct Quickstart {
 /// Everything the story needs from outside, checked before anything starts.
 struct Stage {
     root: PathBuf,
-    module: PathBuf,
+    make: Make,
     server_program: PathBuf,
     components: Option<Vec<String>>,
     known_bureau_key: bool,
@@ -77,9 +86,13 @@ impl Quickstart {
     pub(crate) fn run(&self) -> Outcome<()> {
         let kms = std::env::current_exe().map_err(|error| Failure::io("find", Path::new("kms"), &error))?;
         let beside = |name: &str| kms.with_file_name(name);
+        let policies = self.find_policies(&kms)?;
+        let (map, module) = (self.map.as_deref(), self.module.as_deref());
+        let make = Make::choose(self.suite, map, module, &policies, beside("libhsm_sim.so"))?;
+        self.check_options(&make)?;
         let stage = Stage {
             root: self.empty_folder()?,
-            module: program(self.module.clone().unwrap_or_else(|| beside("libhsm_sim.so")), "--module")?,
+            make,
             server_program: program(
                 self.server_program.clone().unwrap_or_else(|| beside("kms-server")),
                 "--server-program",
@@ -88,15 +101,33 @@ impl Quickstart {
             known_bureau_key: self.bureau_key.is_some(),
         };
         let cards = self.card_list()?;
-        copy_policies(&self.find_policies(&kms)?, &stage.root.join("policies"), self.policies.is_none())?;
+        let change = self.policies.is_none().then_some(stage.make.abilities.cards);
+        copy_policies(&policies, &stage.root.join("policies"), change)?;
         files::write(&stage.root.join("cards.csv"), &cards, Access::Owner)?;
         if let Some(key) = &self.bureau_key {
             let pem = zeroize::Zeroizing::new(files::read(key, kms_core::sm2::KEY_FILE_BYTES_MAX)?);
             files::make_folder(&stage.root.join("bureau"), Access::Owner)?;
             files::write(&stage.root.join("bureau/known-key.pem"), &pem, Access::Owner)?;
         }
-        let narrator = Narrator::new(kms, stage.root.clone())?;
+        let narrator = Narrator::new(kms, stage.root.clone(), stage.make.clone())?;
         story::tell(&stage, narrator, self.keep_running)
+    }
+
+    /// What only some makes can use.
+    fn check_options(&self, make: &Make) -> Outcome<()> {
+        if self.root_components.is_some() && !make.combines() {
+            return Err(Failure::input(
+                format!("tokens with the map {} combine no root components", make.map),
+                "leave out --root-components: the masters are generated in the HSM",
+            ));
+        }
+        if self.bureau_key.is_some() && make.abilities.suite != Suite::Sm {
+            return Err(Failure::input(
+                "a known bureau key is an SM2 key; the HSM key of suite intl is RSA",
+                "leave out --bureau-key",
+            ));
+        }
+        Ok(())
     }
 
     fn empty_folder(&self) -> Outcome<PathBuf> {
@@ -146,6 +177,10 @@ impl Quickstart {
     }
 }
 
+fn suite(text: &str) -> Result<Suite, String> {
+    Suite::ALL.into_iter().find(|suite| suite.name() == text).ok_or_else(|| "sm or intl".to_owned())
+}
+
 fn program(path: PathBuf, option: &str) -> Outcome<PathBuf> {
     path.canonicalize().map_err(|_| {
         Failure::input(
@@ -185,8 +220,15 @@ fn with_small_chunks(rules: &[u8]) -> Vec<u8> {
     text.split_inclusive('\n').map(line).collect::<String>().into_bytes()
 }
 
-/// The policy files; the shipped ones with smaller chunks, so that with a thousand cards there is something to watch.
-fn copy_policies(from: &Path, to: &Path, shipped: bool) -> Outcome<()> {
+/// A profile of SM1 keys in place of SM4 ones.
+fn with_sm1(profile: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(profile);
+    text.replacen("defaults.algorithm = \"sm4\"", "defaults.algorithm = \"sm1\"", 1).into_bytes()
+}
+
+/// The policy files; the shipped ones with smaller chunks, so that with a thousand cards there is something to watch, and
+/// with profiles of the algorithm that the tokens have.
+fn copy_policies(from: &Path, to: &Path, shipped: Option<CardAlgorithm>) -> Outcome<()> {
     for folder in ["", "profiles", "hsm"] {
         let (from, to) = (from.join(folder), to.join(folder));
         files::make_folder(&to, Access::Anyone)?;
@@ -196,7 +238,11 @@ fn copy_policies(from: &Path, to: &Path, shipped: bool) -> Outcome<()> {
             let name = path.file_name().filter(|_| path.extension().is_some_and(|e| e == "toml"));
             if let Some(name) = name {
                 let bytes = files::read(&path, files::SMALL_FILE_BYTES_MAX)?;
-                let bytes = if shipped && name == CEREMONY_RULES { with_small_chunks(&bytes) } else { bytes };
+                let bytes = match shipped {
+                    Some(_) if name == CEREMONY_RULES => with_small_chunks(&bytes),
+                    Some(CardAlgorithm::Sm1) if folder == "profiles" => with_sm1(&bytes),
+                    _ => bytes,
+                };
                 files::write(&to.join(name), &bytes, Access::Anyone)?;
             }
         }

@@ -18,6 +18,14 @@ pub struct Abilities {
     pub unwrapped_kcv: bool,
 }
 
+impl Abilities {
+    /// Can ceremonies with custodians be held? Their programs compute the check value of a component in software, which
+    /// nobody can for SM1.
+    pub fn holds_component_ceremonies(&self) -> bool {
+        self.components && self.cards == CardAlgorithm::Sm4
+    }
+}
+
 /// A wrapped card key of the length that its wrap makes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Wrapped {

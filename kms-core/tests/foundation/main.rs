@@ -8,6 +8,7 @@ mod digest;
 mod diversify;
 mod encoding;
 mod key_file;
+mod keys;
 mod merkle;
 mod openssl;
 mod sm2;

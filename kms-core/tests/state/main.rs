@@ -5,4 +5,5 @@ mod audit;
 mod ceremonies;
 mod model;
 mod pausing;
+mod suites;
 mod world;

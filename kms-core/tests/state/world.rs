@@ -48,7 +48,7 @@ pub(crate) fn origin() -> Origin {
     Origin::new("kms.example/national/test/log/1").unwrap()
 }
 
-fn key(number: u8) -> SecretKey {
+pub(crate) fn key(number: u8) -> SecretKey {
     let mut scalar = [number; 32];
     scalar[0] = 1;
     SecretKey::from_scalar(Secret::take(&mut scalar)).unwrap()
@@ -63,6 +63,18 @@ impl World {
     pub(crate) fn founded(approvals: u8) -> Self {
         let mut world = Self::unfounded();
         world.found(approvals, |_| {}).unwrap();
+        world.make_keys();
+        world
+    }
+
+    /// The same on an HSM that combines no components.
+    pub(crate) fn without_components() -> Self {
+        let mut world = Self::unfounded();
+        let none = |plan: &mut Plan| match plan.steps.get_mut(1) {
+            Some(Step::CreateInstanceKeys(create)) => create.component_import = None,
+            _ => panic!("genesis has two steps"),
+        };
+        world.found(2, none).unwrap();
         world.make_keys();
         world
     }
@@ -136,14 +148,11 @@ impl World {
             panic!("genesis has two steps")
         };
         self.intent(identity.genesis).unwrap();
-        let publics = [
-            ("LOG", create.log, 51),
-            ("INSTANCE", create.instance, 50),
-            ("IMPORT", create.import, 52),
-            ("COMPONENT-IMPORT", create.component_import.unwrap(), 53),
-        ];
+        let publics = [("LOG", create.log, 51), ("INSTANCE", create.instance, 50), ("IMPORT", create.import, 52)];
+        let component = create.component_import.map(|id| ("COMPONENT-IMPORT", id, 53));
         let mut keys: Vec<KeyRecord> = publics
             .iter()
+            .chain(&component)
             .map(|(name, id, number)| KeyRecord { public: Some((*key(*number).public()).into()), ..record(name, *id) })
             .collect();
         keys.push(record("INDEX", create.index));
@@ -159,7 +168,7 @@ impl World {
             log_key: (*key(51).public()).into(),
             instance_key: (*key(50).public()).into(),
             import_key: (*key(52).public()).into(),
-            component_key: Some((*key(53).public()).into()),
+            component_key: component.map(|_| (*key(53).public()).into()),
         };
         let signature = self.instance.sign(&encoding::tbs_bytes(&anchor).unwrap()).unwrap();
         let document =

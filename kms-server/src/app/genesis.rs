@@ -45,7 +45,12 @@ pub fn draft(instance: &Instance, draft: &GenesisDraft) -> Result<Vec<u8>, Fault
         import: randoms.object()?,
         index: randoms.object()?,
         storage: randoms.object()?,
-        component_import: instance.hsm.abilities().components.then(|| randoms.object()).transpose()?,
+        component_import: instance
+            .hsm
+            .abilities()
+            .holds_component_ceremonies()
+            .then(|| randoms.object())
+            .transpose()?,
     };
     let plan = Plan {
         label: Plan::LABEL.to_owned(),
@@ -128,7 +133,7 @@ fn check_own(instance: &Instance, plan: &Plan) -> Result<(), Fault> {
         ("origin", plan.origin == instance.config.origin),
         ("environment", plan.environment == instance.config.environment),
         ("founding step", *found == founding(instance, found.people.clone())),
-        ("component key", plan.makes_component_key() == instance.hsm.abilities().components),
+        ("component key", plan.makes_component_key() == instance.hsm.abilities().holds_component_ceremonies()),
         ("HSM serial number", plan.hsm_serial == instance.token()?.serial),
         ("number of approvals", plan.approvals == rule.approvals),
         ("validity", life_ms <= rule.validity_ms && plan.max_log_span <= rule.max_log_span),

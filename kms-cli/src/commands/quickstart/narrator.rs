@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use super::make::Make;
 use crate::console;
 use crate::failure::{Exit, Failure, Outcome};
 
@@ -30,6 +31,7 @@ const DETAILS: [&str; 9] =
 pub(super) struct Narrator {
     kms: PathBuf,
     root: PathBuf,
+    make: Make,
     transcript: File,
     begun: Instant,
     acts: u32,
@@ -38,15 +40,21 @@ pub(super) struct Narrator {
 
 impl Narrator {
     /// Begins a transcript in `root`.
-    pub(super) fn new(kms: PathBuf, root: PathBuf) -> Outcome<Self> {
+    pub(super) fn new(kms: PathBuf, root: PathBuf, make: Make) -> Outcome<Self> {
         let path = root.join("transcript.txt");
         let transcript = File::create(&path).map_err(|error| Failure::io("write", &path, &error))?;
-        Ok(Self { kms, root, transcript, begun: Instant::now(), acts: 0, is_terminal: std::io::stdout().is_terminal() })
+        let is_terminal = std::io::stdout().is_terminal();
+        Ok(Self { kms, root, make, transcript, begun: Instant::now(), acts: 0, is_terminal })
     }
 
     /// The folder of everything.
     pub(super) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The make of its tokens.
+    pub(super) fn make(&self) -> &Make {
+        &self.make
     }
 
     /// Seconds since the beginning.
@@ -76,12 +84,12 @@ impl Narrator {
     /// not. `hsm` names the folder of the tokens.
     pub(super) fn kms(&mut self, hsm: Option<&str>, line: &str, more: &[&str], show: Show) -> Outcome<String> {
         let args: Vec<&str> = line.split(' ').chain(more.iter().copied()).collect();
-        let line = command_line(hsm, &args);
+        let line = self.command_line(hsm, &args);
         self.print(&self.bold(&format!("   $ {line}")));
         let mut command = Command::new(&self.kms);
         command.args(args).current_dir(&self.root).stdin(Stdio::null()).stdout(Stdio::piped());
         if let Some(folder) = hsm {
-            command.env("HSM_SIM_DIR", self.root.join(folder));
+            command.envs(self.make.environment(&self.root.join(folder)));
         }
         let output = command.spawn().and_then(|child| child.wait_with_output());
         let output = output.map_err(|error| Failure::io("run", &self.kms, &error))?;
@@ -100,7 +108,7 @@ impl Narrator {
     /// Runs `kms` expecting it to refuse with `exit`.
     pub(super) fn kms_must_refuse(&mut self, line: &str, exit: Exit) -> Outcome<()> {
         let args: Vec<&str> = line.split(' ').collect();
-        self.print(&self.bold(&format!("   $ {}", command_line(None, &args))));
+        self.print(&self.bold(&format!("   $ {}", self.command_line(None, &args))));
         let output = Command::new(&self.kms).args(args).current_dir(&self.root).stdin(Stdio::null()).output();
         let output = output.map_err(|error| Failure::io("run", &self.kms, &error))?;
         for text in String::from_utf8_lossy(&output.stderr).lines() {
@@ -146,6 +154,16 @@ impl Narrator {
         let _ = writeln!(self.transcript, "{plain}");
     }
 
+    /// As a person would type it in the folder.
+    fn command_line(&self, hsm: Option<&str>, args: &[&str]) -> String {
+        let quoted = args.iter().map(|arg| {
+            let plain = arg.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=,@+".contains(c));
+            if plain { (*arg).to_owned() } else { format!("'{arg}'") }
+        });
+        let place = hsm.map(|folder| self.make.before_a_command(folder)).unwrap_or_default();
+        format!("{place}kms {}", quoted.collect::<Vec<_>>().join(" "))
+    }
+
     fn bold(&self, text: &str) -> String {
         if self.is_terminal { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
     }
@@ -155,14 +173,4 @@ impl Narrator {
 fn is_detail(line: &str) -> bool {
     let line = line.trim_start();
     line.contains("group/version") || DETAILS.iter().any(|label| line.starts_with(label))
-}
-
-/// As a person would type it in the folder.
-fn command_line(hsm: Option<&str>, args: &[&str]) -> String {
-    let quoted = args.iter().map(|arg| {
-        let plain = arg.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=,@+".contains(c));
-        if plain { (*arg).to_owned() } else { format!("'{arg}'") }
-    });
-    let place = hsm.map(|folder| format!("HSM_SIM_DIR=$PWD/{folder} ")).unwrap_or_default();
-    format!("{place}kms {}", quoted.collect::<Vec<_>>().join(" "))
 }

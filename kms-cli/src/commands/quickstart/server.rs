@@ -1,5 +1,6 @@
 //! A real kms-server process of the quickstart: started, waited for, stopped.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -34,14 +35,20 @@ pub(super) fn reserve_port() -> Outcome<(TcpListener, u16)> {
 
 impl Server {
     /// Starts `program` with `config` and waits until it listens on `port`.
-    pub(super) fn start(name: &str, program: &Path, config: &Path, hsm_folder: &Path, port: u16) -> Outcome<Self> {
+    pub(super) fn start(
+        name: &str,
+        program: &Path,
+        config: &Path,
+        environment: &[(&str, OsString)],
+        port: u16,
+    ) -> Outcome<Self> {
         let log = config.with_file_name("server.log");
         let out = File::create(&log).map_err(|error| Failure::io("write", &log, &error))?;
         let error_out = out.try_clone().map_err(|error| Failure::io("write", &log, &error))?;
         let child = Command::new(program)
             .arg("--config")
             .arg(config)
-            .env("HSM_SIM_DIR", hsm_folder)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(error_out)

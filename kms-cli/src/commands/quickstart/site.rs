@@ -12,9 +12,6 @@ use crate::failure::Outcome;
 use crate::files::{self, Access};
 use crate::identity;
 
-/// Vendor map of the software token, inside the folder.
-const MAP: &str = "policies/hsm/hsm-sim.toml";
-
 /// A place with a token.
 pub(super) struct Site {
     /// Name of its folder and of its token.
@@ -22,6 +19,7 @@ pub(super) struct Site {
     /// Folder of its token, below the root.
     pub(super) hsm: String,
     module: String,
+    map: String,
 }
 
 /// A place with an instance.
@@ -39,11 +37,13 @@ pub(super) struct InstanceSite {
 
 impl Site {
     /// Makes the folder, PIN files and token.
-    pub(super) fn found(narrator: &mut Narrator, name: &'static str, module: &Path) -> Outcome<Self> {
+    pub(super) fn found(narrator: &mut Narrator, name: &'static str) -> Outcome<Self> {
         let folder = narrator.root().join(name);
-        let site = Self { name, hsm: format!("{name}/hsm"), module: module.display().to_string() };
+        let make = narrator.make();
+        let (module, map) = (make.module.display().to_string(), make.map.clone());
+        let site = Self { name, hsm: format!("{name}/hsm"), module, map };
         files::make_folder(&folder, Access::Owner)?;
-        files::make_folder(&folder.join("hsm"), Access::Owner)?;
+        narrator.make().prepare(&folder.join("hsm"))?;
         secret_file(&folder.join("so-pin"))?;
         secret_file(&folder.join("pin"))?;
         let init = format!("hsm init-token --label {name} --so-pin-file {name}/so-pin --pin-file {name}/pin");
@@ -60,8 +60,9 @@ impl Site {
     pub(super) fn settings(&self, url: &str, key: &str, password_file: &str) -> String {
         format!(
             "server = \"{url}\"\nkey = \"{key}\"\npassword_file = \"{password_file}\"\n\
-             module = {}\nmap = \"../{MAP}\"\ntoken = \"{}\"\n",
+             module = {}\nmap = \"../policies/hsm/{}.toml\"\ntoken = \"{}\"\n",
             quoted(&self.module),
+            self.map,
             self.name
         )
     }
@@ -72,11 +73,10 @@ impl InstanceSite {
     pub(super) fn found(
         narrator: &mut Narrator,
         name: &'static str,
-        module: &Path,
         people: &'static [Player],
         nation: Option<&str>,
     ) -> Outcome<Self> {
-        let site = Site::found(narrator, name, module)?;
+        let site = Site::found(narrator, name)?;
         let (reservation, port) = server::reserve_port()?;
         let url = format!("http://127.0.0.1:{port}");
         let instance = Self { site, people, url, port, reservation: Some(reservation) };
@@ -108,11 +108,12 @@ impl InstanceSite {
         let root = narrator.root().to_owned();
         let config = root.join(self.site.path("server.toml"));
         narrator.print(&format!(
-            "   $ HSM_SIM_DIR=$PWD/{} kms-server --config {}",
-            self.site.hsm,
+            "   $ {}kms-server --config {}",
+            narrator.make().before_a_command(&self.site.hsm),
             self.site.path("server.toml")
         ));
-        let server = Server::start(self.site.name, program, &config, &root.join(&self.site.hsm), self.port)?;
+        let environment = narrator.make().environment(&root.join(&self.site.hsm));
+        let server = Server::start(self.site.name, program, &config, &environment, self.port)?;
         narrator.tell(&format!("The {} server listens on {} (process {}).", self.site.name, self.url, server.id()));
         Ok(server)
     }
@@ -148,10 +149,11 @@ impl InstanceSite {
             "# Configuration of the {name} instance of a quickstart. Paths are relative to this file.\n\
              {mode}\norigin = \"kms.example/{name}/test/log/1\"\nenvironment = \"test\"\ndata_dir = \"data\"\npolicies_dir = \"../policies\"\n{nation}\n\
              [listen]\naddress = \"127.0.0.1\"\nport = {port}\n\n\
-             [hsm]\nmodule = {module}\nmap = \"hsm-sim\"\ntoken_label = \"{name}\"\npin_file = \"pin\"\n",
+             [hsm]\nmodule = {module}\nmap = \"{map}\"\ntoken_label = \"{name}\"\npin_file = \"pin\"\n",
             name = self.site.name,
             port = self.port,
-            module = quoted(&self.site.module)
+            module = quoted(&self.site.module),
+            map = self.site.map
         )
     }
 }

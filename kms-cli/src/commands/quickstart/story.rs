@@ -35,11 +35,12 @@ pub(super) fn tell(stage: &Stage, mut narrator: Narrator, keep_running: bool) ->
         "An HSM token for the nation, one for the province Henan (410000), one for the personalization bureau.\n\
          Three security officers and an auditor at each instance make their own keys, which stay with them.",
     );
+    n.tell(&stage.make.in_words());
     let more = stage.components.as_ref().map_or(0, |list| list.len().saturating_sub(CUSTODIANS));
     let people = NATION.split_at(NATION_PEOPLE + more).0;
-    let mut nation = InstanceSite::found(n, "national", &stage.module, people, None)?;
-    let mut henan = InstanceSite::found(n, "henan", &stage.module, &HENAN, Some(&nation.url))?;
-    let bureau = Site::found(n, "bureau", &stage.module)?;
+    let mut nation = InstanceSite::found(n, "national", people, None)?;
+    let mut henan = InstanceSite::found(n, "henan", &HENAN, Some(&nation.url))?;
+    let bureau = Site::found(n, "bureau")?;
 
     n.act(
         "Two servers",
@@ -55,12 +56,21 @@ pub(super) fn tell(stage: &Stage, mut narrator: Narrator, keep_running: bool) ->
     genesis(n, &nation, Show::Essence)?;
     genesis(n, &henan, Show::Last(4))?;
 
-    n.act(
-        "National root keys",
-        "Custodians bring root components. Each seals theirs to the HSM; the HSM combines them and diversifies all master\n\
-         keys of the profile from the result. Nobody sees another's component, and the requester's approval does not count.",
-    );
-    create_roots(n, stage, &nation)?;
+    if stage.make.combines() {
+        n.act(
+            "National root keys",
+            "Custodians bring root components. Each seals theirs to the HSM; the HSM combines them and diversifies all master\n\
+             keys of the profile from the result. Nobody sees another's component, and the requester's approval does not count.",
+        );
+        create_roots(n, stage, &nation)?;
+    } else {
+        n.act(
+            "National root keys",
+            "This make of HSM combines no components, so there are no custodians: under a quorum every master key of the\n\
+             profile is generated inside the HSM. Nobody knows one, and nobody can make it a second time.",
+        );
+        hold(n, &nation, &format!("create-roots --profile {PROFILE} --transferable"), Show::Essence)?;
+    }
 
     n.act(
         "Pairing",
@@ -227,7 +237,7 @@ fn requested(root: &Path) -> Outcome<(String, Digest)> {
 fn open(n: &mut Narrator, bureau: &Site) -> Outcome<()> {
     n.kms(None, "batch verify package --anchor henan/anchor.der", &[], Show::All)?;
     let open = "batch open package --anchor henan/anchor.der --out personalization --config bureau/kms.toml";
-    n.kms(Some(&bureau.hsm), open, &[], Show::Last(5))?;
+    n.kms(Some(&bureau.hsm), open, &[], Show::Last(6))?;
     let acknowledge = "batch acknowledge package --anchor henan/anchor.der --config bureau/kms.toml";
     n.kms(None, acknowledge, &[], Show::All)?;
     Ok(())

@@ -10,6 +10,9 @@ use super::narrator::Narrator;
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Access};
 
+/// Where the components of a test run lie.
+const ROOT_COMPONENTS: &str = "custodians/root-components.txt";
+
 /// What the end of the story shows.
 pub(super) struct Results {
     /// Label and value.
@@ -62,7 +65,10 @@ pub(super) fn write(narrator: &Narrator, stage: &Stage, sealed: &str) -> Outcome
         "provincial_master_kcvs": masters,
         "sealed_masters": sealed,
         "import_receipt": "henan/import-receipt.der",
-        "root_components": "custodians/root-components.txt",
+        "root_components": stage.make.combines().then_some(ROOT_COMPONENTS),
+        "suite": stage.make.abilities.suite.name(),
+        "map": stage.make.map,
+        "wrap": manifest.wrap.name(),
         "personalization_csv": "personalization/personalization.csv",
         "personalization_dgi": "personalization/personalization.dgi",
         "national_server": "national/server.toml",
@@ -72,7 +78,12 @@ pub(super) fn write(narrator: &Narrator, stage: &Stage, sealed: &str) -> Outcome
     });
     let text = serde_json::to_vec_pretty(&value).map_err(Failure::internal)?;
     files::write(&root.join("summary.json"), &text, Access::Anyone)?;
-    Ok(Results { lines: lines(manifest, &signed, application, &sealed_keys, sealed) })
+    let mut lines = lines(manifest, &signed, application, &sealed_keys, sealed);
+    if stage.make.combines() {
+        lines.push(("root components (test only)", ROOT_COMPONENTS.to_owned()));
+    }
+    lines.push(("everything for programs", "summary.json".to_owned()));
+    Ok(Results { lines })
 }
 
 fn lines(
@@ -100,7 +111,5 @@ fn lines(
         ("trust anchors", "national/anchor.der  henan/anchor.der".to_owned()),
         ("key logs, verified offline", "export/national/  export/henan/".to_owned()),
         ("sealed masters, receipt", format!("{sealed}  henan/import-receipt.der")),
-        ("root components (test only)", "custodians/root-components.txt".to_owned()),
-        ("everything for programs", "summary.json".to_owned()),
     ]
 }
