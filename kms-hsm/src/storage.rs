@@ -6,7 +6,8 @@
 mod envelope;
 
 use cryptoki_sys::{
-    CKA_APPLICATION, CKA_CLASS, CKA_LABEL, CKA_MODIFIABLE, CKA_PRIVATE, CKA_TOKEN, CKA_VALUE, CKO_DATA,
+    CK_OBJECT_HANDLE, CKA_APPLICATION, CKA_CLASS, CKA_LABEL, CKA_MODIFIABLE, CKA_OBJECT_ID, CKA_PRIVATE, CKA_TOKEN,
+    CKA_VALUE, CKO_DATA,
 };
 use kms_core::id::ObjectId;
 use kms_core::ports::{FaultClass, HsmError, HsmResult, LOG_HEAD_BYTES_MAX};
@@ -134,17 +135,13 @@ pub(crate) fn set_log_head(token: &mut Token, head: &[u8]) -> HsmResult<()> {
     match existing {
         Some(object) => {
             let change = Template::default().bytes(CKA_VALUE, head);
-            functions.set_attributes(session, object, &mut Encoded::of(&change))?;
+            match functions.set_attributes(session, object, &mut Encoded::of(&change)) {
+                // SoftHSM: the value of a data object is that of its creation.
+                Err(error) if error.code == "CKR_ATTRIBUTE_READ_ONLY" => replace_head(token, object, head)?,
+                set => set?,
+            }
         }
-        None => {
-            // Private: without login anybody at the library could change a public data object.
-            let fresh = head_template()
-                .flag(CKA_TOKEN, true)
-                .flag(CKA_PRIVATE, true)
-                .flag(CKA_MODIFIABLE, true)
-                .bytes(CKA_VALUE, head);
-            functions.create_object(session, &mut Encoded::of(&fresh))?;
-        }
+        None => create_head(token, 0, head)?,
     }
     if log_head(token)?.as_deref() == Some(head) {
         return Ok(());
@@ -152,13 +149,53 @@ pub(crate) fn set_log_head(token: &mut Token, head: &[u8]) -> HsmResult<()> {
     Err(fault(FaultClass::Indeterminate, "set_log_head", "LOG_HEAD", "the token shows another record than was set"))
 }
 
-pub(crate) fn find_head(token: &mut Token) -> HsmResult<Option<cryptoki_sys::CK_OBJECT_HANDLE>> {
-    match token.find_all(&head_template())?.as_slice() {
-        [] => Ok(None),
-        [only] => Ok(Some(*only)),
-        several => {
-            Err(refused("C_FindObjects", "OBJECT_COUNT", format!("{} log heads; officers must decide", several.len())))
+/// The record; of several, which a replacement cut off in the middle leaves, the latest.
+pub(crate) fn find_head(token: &mut Token) -> HsmResult<Option<CK_OBJECT_HANDLE>> {
+    let found = token.find_all(&head_template())?;
+    if let [] | [_] = found.as_slice() {
+        return Ok(found.first().copied());
+    }
+    let aged = found.iter().map(|object| Ok((generation(token, *object)?, *object)));
+    let mut aged = aged.collect::<HsmResult<Vec<_>>>()?;
+    aged.sort_unstable();
+    match aged.as_slice() {
+        [.., (older, _), (newest, object)] if older < newest => Ok(Some(*object)),
+        _ => Err(refused("C_FindObjects", "OBJECT_COUNT", format!("{} log heads; officers must decide", found.len()))),
+    }
+}
+
+/// A new record first, then the old ones go: at every moment the latest is in the token.
+fn replace_head(token: &mut Token, latest: CK_OBJECT_HANDLE, head: &[u8]) -> HsmResult<()> {
+    let next = generation(token, latest)? + 1;
+    create_head(token, next, head)?;
+    for object in token.find_all(&head_template())? {
+        if generation(token, object)? < next {
+            let session = token.session()?;
+            token.functions().destroy(session, object)?;
         }
+    }
+    Ok(())
+}
+
+fn create_head(token: &mut Token, generation: u64, head: &[u8]) -> HsmResult<()> {
+    // Private: without login anybody at the library could change a public data object.
+    let mut fresh =
+        head_template().flag(CKA_TOKEN, true).flag(CKA_PRIVATE, true).flag(CKA_MODIFIABLE, true).bytes(CKA_VALUE, head);
+    if generation > 0 {
+        fresh = fresh.bytes(CKA_OBJECT_ID, &generation.to_be_bytes());
+    }
+    let session = token.session()?;
+    token.functions().create_object(session, &mut Encoded::of(&fresh)).map(drop)
+}
+
+/// How often a record was replaced by a new object before: 0 where the make changes it in place.
+fn generation(token: &mut Token, object: CK_OBJECT_HANDLE) -> HsmResult<u64> {
+    let session = token.session()?;
+    let value = token.functions().value(session, object, CKA_OBJECT_ID)?.unwrap_or_default();
+    match <[u8; 8]>::try_from(value.as_slice()) {
+        Ok(bytes) => Ok(u64::from_be_bytes(bytes)),
+        Err(_) if value.is_empty() => Ok(0),
+        Err(_) => Err(refused("CKA_OBJECT_ID", "LOG_HEAD", format!("a log head with an id of {} bytes", value.len()))),
     }
 }
 

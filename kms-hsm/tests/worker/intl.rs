@@ -3,8 +3,9 @@
 use kms_core::keys::PublicKey;
 use kms_core::ports::{FaultClass, Hsm as _, SecurityOfficerToken as _};
 use kms_core::suite::{CardAlgorithm, KeyWrap, Suite};
+use kms_hsm::HsmClient;
 
-use crate::harness::{id, instance_ids, software_key};
+use crate::harness::{USER_PIN, id, instance_ids, library, software_key};
 use crate::job;
 use crate::make::{Make, openssl};
 
@@ -62,4 +63,27 @@ fn without_gcm_the_storage_key_keeps_data_keys() {
     let protected = hsm.protect(instance_ids().storage, b"card list", b"batch").unwrap();
     assert_eq!(protected.len(), 16 + 9 + 16);
     assert_eq!(hsm.unprotect(instance_ids().storage, &protected[..31], b"batch").unwrap_err().code, "TOO_SHORT");
+}
+
+/// SoftHSM never changes a data object's value: a new object takes its place, and a crash in between leaves two.
+#[test]
+fn a_log_head_that_is_replaced_survives_a_crash_in_between() {
+    let make = Make::softhsm();
+    make.init("instance");
+    make.hsm("instance").set_log_head(b"head 1").unwrap();
+    let marker = make.directory.path().join("once");
+    std::fs::write(&marker, "").unwrap();
+    let mut config = make.config("instance", USER_PIN);
+    let softhsm = std::mem::replace(&mut config.module, library("libfaulty_module.so"));
+    config.environment.extend([
+        ("FAULTY_MODULE".to_owned(), softhsm.display().to_string()),
+        ("FAULTY_SCRIPT".to_owned(), "C_DestroyObject 1 crash".to_owned()),
+        ("FAULTY_ONCE".to_owned(), marker.display().to_string()),
+    ]);
+    // The worker died with both heads in the token; the client's second try finds the newer and goes on from there.
+    HsmClient::new(config).unwrap().set_log_head(b"head 2").unwrap();
+    assert!(!marker.exists(), "the crash never came");
+    assert_eq!(make.hsm("instance").log_head().unwrap().as_deref(), Some(&b"head 2"[..]));
+    make.hsm("instance").set_log_head(b"head 3").unwrap();
+    assert_eq!(make.hsm("instance").log_head().unwrap().as_deref(), Some(&b"head 3"[..]));
 }

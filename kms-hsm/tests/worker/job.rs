@@ -146,6 +146,9 @@ pub(crate) fn duties(make: &Make) {
     let index = hsm.card_index(ids.index, &[b"card 1".to_vec(), b"card 2".to_vec()]).unwrap();
     assert_ne!(index[0], index[1]);
     assert_eq!(make.hsm("instance").card_index(ids.index, &[b"card 1".to_vec()]).unwrap(), index[..1]);
-    hsm.set_log_head(b"head").unwrap();
-    assert_eq!(hsm.log_head().unwrap().as_deref(), Some(b"head".as_slice()));
+    for head in [&b"head"[..], b"next", b"and one more"] {
+        hsm.set_log_head(head).unwrap();
+        assert_eq!(hsm.log_head().unwrap().as_deref(), Some(head));
+        assert_eq!(make.hsm("instance").log_head().unwrap().as_deref(), Some(head));
+    }
 }
