@@ -23,15 +23,20 @@ impl Scene {
 
     /// Starts a server; its log if it ends instead.
     pub(crate) fn try_start(&self, site: &str) -> Result<Server, String> {
-        self.try_start_with(site, None)
+        self.try_start_with(site, None, &[])
     }
 
     /// Starts a server that cannot write beyond so many KiB of any file: a disk that is full.
     pub(crate) fn start_on_small_disk(&self, site: &str, kib: u64) -> Result<Server, String> {
-        self.try_start_with(site, Some(kib))
+        self.try_start_with(site, Some(kib), &[])
     }
 
-    fn try_start_with(&self, site: &str, kib: Option<u64>) -> Result<Server, String> {
+    /// Starts a server that must come up, with more in its environment.
+    pub(crate) fn start_with_environment(&self, site: &str, environment: &[(&str, &str)]) -> Server {
+        self.try_start_with(site, None, environment).unwrap_or_else(|log| panic!("{site} did not start: {log}"))
+    }
+
+    fn try_start_with(&self, site: &str, kib: Option<u64>, environment: &[(&str, &str)]) -> Result<Server, String> {
         let folder = self.dir.join(site);
         let address = folder.join("data/address");
         let _ = std::fs::remove_file(&address);
@@ -44,6 +49,7 @@ impl Scene {
             .args([program("kms-server"), folder.join("server.toml")])
             .env("HSM_SIM_DIR", folder.join("hsm"))
             .env("KMS_LOG", "warn")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)
@@ -86,13 +92,19 @@ impl Server {
 
     /// Kills its worker processes, as a fault in a vendor's library would end them.
     pub(crate) fn kill_workers(&self) {
-        let parent = format!("PPid:\t{}\n", self.pid());
-        for process in std::fs::read_dir("/proc").unwrap().flatten() {
-            let status = std::fs::read_to_string(process.path().join("status")).unwrap_or_default();
-            if status.contains(&parent) {
-                let _ = Command::new("kill").arg("-9").arg(process.file_name()).status();
-            }
+        for worker in self.workers() {
+            let _ = Command::new("kill").args(["-9", &worker.to_string()]).status();
         }
+    }
+
+    /// Process ids of its workers.
+    pub(crate) fn workers(&self) -> Vec<u32> {
+        let parent = format!("PPid:\t{}\n", self.pid());
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let own = processes.filter(|process| {
+            std::fs::read_to_string(process.path().join("status")).unwrap_or_default().contains(&parent)
+        });
+        own.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
     }
 
     /// Has it ended by itself?
