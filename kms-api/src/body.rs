@@ -14,7 +14,8 @@ pub use ceremony::{
     GenesisSubmit, PersonDraft, Proposal, RoleName, SealedSource, StepState, StepView, WaitingFor,
 };
 pub use health::{
-    DatabaseHealth, EngineHealth, EngineState, Health, HsmHealth, HsmState, LogHealth, Overall, PinStateName,
+    AuditHealth, DatabaseHealth, DifferingObject, EngineHealth, EngineState, Health, HsmHealth, HsmState, LogHealth,
+    Overall, PinStateName, ProbeHealth,
 };
 pub use status::{
     BureauView, CheckpointView, Confirm, HandOver, HandOvers, KeyView, LogInfo, MasterSetView, NationView, PersonView,

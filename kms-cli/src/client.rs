@@ -7,6 +7,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use clap::Args;
+use kms_api::body::Health;
 use kms_api::problem::Problem;
 use kms_api::signing;
 use kms_core::id::Nonce;
@@ -106,6 +107,15 @@ impl Client {
     /// `GET`, JSON.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
         self.decode(self.checked("GET", path, None)?)
+    }
+
+    /// `GET /health`, whose body is the same whether all is well (200) or not (503).
+    pub(crate) fn health(&self) -> Outcome<Health> {
+        let response = self.send("GET", "/health", None, None)?;
+        match response.status().as_u16() {
+            200 | 503 => self.decode(response),
+            _ => self.decode(self.check(response)?),
+        }
     }
 
     /// `GET`, raw bytes of at most `limit`.

@@ -117,7 +117,9 @@ pub(crate) fn documents_of(event: &Event) -> Vec<Digest> {
         | Event::ChunkIntent(_)
         | Event::ChunkOutcome(_)
         | Event::BatchCancelled(_)
-        | Event::Refused(_) => Vec::new(),
+        | Event::Refused(_)
+        | Event::TokenAudited(_)
+        | Event::TokenProbed(_) => Vec::new(),
     }
 }
 
@@ -141,7 +143,8 @@ pub(crate) fn named_in_plan(plan: &Plan) -> (Vec<Digest>, Vec<Digest>) {
             | Step::TrustProvince(_)
             | Step::TrustNation(_)
             | Step::TrustBureau(_)
-            | Step::SealTransportKey(_) => {}
+            | Step::SealTransportKey(_)
+            | Step::AcceptRisk(_) => {}
         }
     }
     (documents, profiles)

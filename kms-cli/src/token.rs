@@ -112,6 +112,7 @@ pub(crate) fn show(status: &TokenStatus) {
     console::field("token", &status.label);
     console::field("serial number", &status.serial);
     console::field("model", format!("{} {}", status.manufacturer, status.model));
+    console::field("firmware", &status.firmware);
     console::field("vendor map", &status.map);
     console::field("user PIN", pin_state(status.user_pin));
     for Restriction { measure, hold, note } in &status.restrictions {

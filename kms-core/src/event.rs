@@ -7,11 +7,16 @@
 //! Stored format: changing a type here needs a new label.
 
 mod ceremony;
+mod token;
 
 use der::asn1::OctetString;
 use der::{Choice, Enumerated, Sequence};
 
 pub use ceremony::{Authorised, Closed, Closing, Contributed, Decided, Opened, PauseReason, Paused};
+pub use token::{
+    DIFFERENCES_MAX, Difference, DifferenceKind, FAILED_CHECKS_MAX, OBJECT_ID_BYTES_MAX, TOKEN_TEXT_BYTES_MAX,
+    TokenAudited, TokenProbed,
+};
 
 use crate::digest::Digest;
 use crate::encoding::Document;
@@ -252,6 +257,10 @@ pub enum Event {
     Authorised(Authorised),
     #[asn1(context_specific = "18", constructed = "true", tag_mode = "EXPLICIT")]
     Paused(Paused),
+    #[asn1(context_specific = "19", constructed = "true", tag_mode = "EXPLICIT")]
+    TokenAudited(TokenAudited),
+    #[asn1(context_specific = "20", constructed = "true", tag_mode = "EXPLICIT")]
+    TokenProbed(TokenProbed),
 }
 
 impl Event {
@@ -276,6 +285,8 @@ impl Event {
             Self::Refused(_) => "refused",
             Self::Authorised(_) => "authorised",
             Self::Paused(_) => "paused",
+            Self::TokenAudited(_) => "token-audited",
+            Self::TokenProbed(_) => "token-probed",
         }
     }
 
@@ -299,7 +310,9 @@ impl Event {
             | Self::BatchReleased(_)
             | Self::BatchAcknowledged(_)
             | Self::BatchCancelled(_)
-            | Self::Refused(_) => None,
+            | Self::Refused(_)
+            | Self::TokenAudited(_)
+            | Self::TokenProbed(_) => None,
         }
     }
 }

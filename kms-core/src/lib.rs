@@ -15,6 +15,7 @@
 //! | [`render`] | a plan in words, for the officer who signs it |
 //! | [`verify`] | offline audit of a log, offline check of a package |
 //! | [`ports`] | what the domain asks of an HSM |
+//! | [`attack`] | the attacks a token is probed with, in words |
 //!
 //! Words: an *instance* is one KMS (national or provincial) with one key log. A *ceremony* is a plan that officers
 //! approve and the instance runs. A *step* is one effect of a plan, with an INTENT before and an OUTCOME after. A
@@ -23,6 +24,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod attack;
 pub mod cards;
 pub mod certificate;
 pub mod digest;

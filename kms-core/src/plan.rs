@@ -11,8 +11,8 @@ mod step;
 use der::{Choice, Enumerated, Sequence};
 
 pub use step::{
-    CreateInstanceKeys, CreateMasters, Custodian, FoundInstance, ImportMasters, IssueBatch, MasterEntry, SealMasters,
-    SealTransportKey, TrustBureau, TrustNation, TrustProvince,
+    AcceptRisk, CreateInstanceKeys, CreateMasters, Custodian, FoundInstance, ImportMasters, IssueBatch, MasterEntry,
+    SealMasters, SealTransportKey, TrustBureau, TrustNation, TrustProvince,
 };
 
 use crate::digest::Digest;
@@ -112,6 +112,9 @@ pub enum Step {
     /// Issue a batch.
     #[asn1(context_specific = "9", constructed = "true", tag_mode = "EXPLICIT")]
     IssueBatch(IssueBatch),
+    /// Accept known weaknesses of the token.
+    #[asn1(context_specific = "12", constructed = "true", tag_mode = "EXPLICIT")]
+    AcceptRisk(AcceptRisk),
 }
 
 impl Step {
@@ -128,6 +131,24 @@ impl Step {
             Self::TrustBureau(_) => "trust-bureau",
             Self::SealTransportKey(_) => "seal-transport-key",
             Self::IssueBatch(_) => "issue-batch",
+            Self::AcceptRisk(_) => "accept-risk",
+        }
+    }
+
+    /// Does it make or trust a key in the HSM that stays there?
+    pub fn makes_keys(&self) -> bool {
+        match self {
+            Self::CreateInstanceKeys(_)
+            | Self::CreateMasters(_)
+            | Self::TrustProvince(_)
+            | Self::ImportMasters(_)
+            | Self::TrustBureau(_) => true,
+            Self::FoundInstance(_)
+            | Self::SealMasters(_)
+            | Self::TrustNation(_)
+            | Self::SealTransportKey(_)
+            | Self::IssueBatch(_)
+            | Self::AcceptRisk(_) => false,
         }
     }
 
@@ -211,8 +232,14 @@ impl Plan {
             [Step::IssueBatch(_)] => Ok(Operation::AuthoriseBatch),
             // What may be left of a longer plan that another one resumes.
             [Step::SealTransportKey(_)] if self.parent.is_some() => Ok(Operation::RegisterBureau),
+            [Step::AcceptRisk(_)] => Ok(Operation::AcceptRisk),
             steps => Err(UnknownShape { steps: steps.len() }),
         }
+    }
+
+    /// Does any of its steps make or trust a key in the HSM?
+    pub fn makes_keys(&self) -> bool {
+        self.steps.iter().any(Step::makes_keys)
     }
 
     /// The founding step, when this is a genesis plan.

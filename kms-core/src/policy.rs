@@ -33,10 +33,28 @@ pub const CHUNK_CARDS_MAX: u32 = 1_000;
 /// Longest name of a hardware token model, in bytes; PKCS#11 has 16 characters for it.
 pub const TOKEN_MODEL_BYTES_MAX: usize = 64;
 
+/// Longest time for which a weakness of the token is accepted: a year, then officers look again.
+pub const RISK_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1000;
+
+/// Longest reason for accepting a weakness, in bytes.
+pub const RISK_REASON_BYTES_MAX: usize = 1000;
+
+/// Beginnings of the `model` of software tokens: such a token keeps no key from whoever holds the host,
+/// so it never holds the keys of a production instance, whatever it passes and whatever a file says.
+pub const SOFTWARE_MODELS: [&str; 2] = ["hsm-sim", "SoftHSM"];
+
+/// Is this the `model` of a software token?
+#[must_use]
+pub fn is_software_model(model: &str) -> bool {
+    SOFTWARE_MODELS.iter().any(|software| model.starts_with(software))
+}
+
 /// What a ceremony does.
 // Stored format: the names stand in plans and policy files and are never changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Operation {
+    /// Live with known weaknesses of the token for a time.
+    AcceptRisk,
     /// Allow a batch of card keys to be made.
     AuthoriseBatch,
     /// Make the national masters of a profile.
@@ -57,7 +75,8 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation, in the order of their names.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::AcceptRisk,
         Self::AuthoriseBatch,
         Self::CreateRoots,
         Self::DeriveProvince,
@@ -72,6 +91,7 @@ impl Operation {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::AcceptRisk => "accept-risk",
             Self::AuthoriseBatch => "authorise-batch",
             Self::CreateRoots => "create-roots",
             Self::DeriveProvince => "derive-province",
@@ -123,6 +143,14 @@ pub struct ProductionTokens {
     pub models: Vec<String>,
 }
 
+impl ProductionTokens {
+    /// May a token of this model hold the keys of a production instance?
+    #[must_use]
+    pub fn accepts(&self, model: &str) -> bool {
+        !is_software_model(model) && self.models.iter().any(|accepted| accepted == model)
+    }
+}
+
 /// The content of a policy file before it is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CeremonyPolicyParts {
@@ -155,6 +183,9 @@ impl CeremonyPolicy {
         let length_bad = |model: &&String| model.is_empty() || model.len() > TOKEN_MODEL_BYTES_MAX;
         if parts.production.models.iter().any(|model| length_bad(&model)) {
             found.push(PolicyViolation::TokenModel);
+        }
+        if parts.production.models.iter().any(|model| is_software_model(model)) {
+            found.push(PolicyViolation::SoftwareModel);
         }
         if found.is_empty() { Ok(Self { parts, digest }) } else { Err(found) }
     }
@@ -249,6 +280,9 @@ pub enum PolicyViolation {
         /// Whose rule.
         operation: Operation,
     },
+    /// A software token on the list of hardware.
+    #[error("production: a software token ({}) never holds the keys of a production instance", SOFTWARE_MODELS.join(", "))]
+    SoftwareModel,
     /// An empty or overlong model name.
     #[error("production: a token model has 1 to {TOKEN_MODEL_BYTES_MAX} bytes")]
     TokenModel,
@@ -271,7 +305,7 @@ impl PolicyViolation {
             | Self::LogSpan { operation, .. }
             | Self::MissingRule { operation }
             | Self::Validity { operation, .. } => Some(*operation),
-            Self::BatchCards { .. } | Self::ChunkCards { .. } | Self::TokenModel => None,
+            Self::BatchCards { .. } | Self::ChunkCards { .. } | Self::SoftwareModel | Self::TokenModel => None,
         }
     }
 }

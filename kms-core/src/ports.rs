@@ -7,6 +7,7 @@
 //! That is what lets a caller record the intent first and repeat after a crash.
 
 mod abilities;
+mod inspection;
 
 use thiserror::Error;
 
@@ -15,6 +16,8 @@ pub use abilities::{Abilities, Wrapped};
 use crate::id::ObjectId;
 use crate::keys::{SealingKey, Signature, VerifyingKey};
 use crate::secret::Kcv;
+
+pub use inspection::{AuditedObject, ExpectedKey, FailedCheck, KeyKind, ObjectState, ProbeVerdict, TokenSnapshot};
 
 /// What the caller may do about a failed HSM call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +75,8 @@ pub struct TokenStatus {
     pub model: String,
     /// Serial number: how the KMS names the HSM.
     pub serial: String,
+    /// Firmware version, as `major.minor`.
+    pub firmware: String,
     /// Name of the vendor map in use.
     pub map: String,
     /// State of the user PIN.
@@ -292,6 +297,11 @@ pub trait Hsm: Send + Sync {
     fn log_head(&self) -> HsmResult<Option<Vec<u8>>>;
     /// Replaces the log head kept in the token; durable when it returns.
     fn set_log_head(&self, head: &[u8]) -> HsmResult<()>;
+    /// Compares every object of the token with the keys that the log knows. Changes nothing. Logs in
+    /// anew, once: never repeated by itself.
+    fn audit(&self, expected: &[ExpectedKey]) -> HsmResult<TokenSnapshot>;
+    /// Attacks and examines the token on throw-away keys of its own. Logs in anew, once.
+    fn probe(&self) -> HsmResult<ProbeVerdict>;
 }
 
 /// A security officer's (SO) session on an instance's token, opened for one ceremony by a person

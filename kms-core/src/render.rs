@@ -6,11 +6,12 @@
 
 use der::Encode;
 
+use crate::attack::Attack;
 use crate::certificate::Certificate;
 use crate::digest::Digest;
 use crate::document::{BureauApplication, TrustAnchor};
 use crate::encoding::{EncodingError, Signed};
-use crate::plan::{Environment, FoundInstance, Level, MasterEntry, Plan, Role, Step};
+use crate::plan::{AcceptRisk, Environment, FoundInstance, Level, MasterEntry, Plan, Role, Step};
 use crate::suite::{CardAlgorithm, KeyWrap};
 
 /// What stands where a component key would.
@@ -91,6 +92,7 @@ fn title(step: &Step) -> &'static str {
         }
         Step::SealTransportKey(_) => "seal the transport key to the bureau's HSM",
         Step::IssueBatch(_) => "ISSUE THE CARD KEYS of a batch to a bureau",
+        Step::AcceptRisk(_) => "ACCEPT KNOWN WEAKNESSES of the HSM for a time",
     }
 }
 
@@ -185,8 +187,27 @@ impl Page {
                 self.line("bureau's request (SM3)", s.request.to_string());
                 self.line("transport key (KEK)", format!("{} with check value {}", s.kek, s.kek_kcv));
             }
+            Step::AcceptRisk(s) => self.risk(s),
         }
         Ok(())
+    }
+
+    fn risk(&mut self, risk: &AcceptRisk) {
+        self.line("token model", risk.model.clone());
+        self.line("firmware", risk.firmware.clone());
+        self.line("vendor map (SM3)", risk.map.to_string());
+        for number in &risk.attacks {
+            let Some(attack) = Attack::by_number(*number) else {
+                self.line("attack", format!("{number}: UNKNOWN — do not sign"));
+                continue;
+            };
+            let oracle = if attack.is_derivation_oracle() { " (derivation oracle)" } else { "" };
+            self.line("attack that works", format!("{number} {}{oracle}: {}", attack.name, attack.tried));
+            self.line("whoever has the PIN gets", attack.gain);
+            self.line("a good token", attack.expected);
+        }
+        self.line("accepted because", risk.reason.clone());
+        self.line("accepted until", time(risk.valid_until_ms));
     }
 
     fn founding(&mut self, found: &FoundInstance) {

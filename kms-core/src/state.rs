@@ -11,9 +11,11 @@ mod authority;
 mod batch;
 mod ceremony;
 mod founding;
+mod inventory;
 mod outcome;
 mod phase;
 mod plan_check;
+mod token;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +25,7 @@ pub use ceremony::{Ceremony, Recorded, StepState, step_digest};
 pub use founding::Identity;
 pub use phase::{Move, Phase};
 pub use plan_check::checked_anchor;
+pub use token::{Acceptance, Alarm, Finding, Token};
 
 use crate::certificate::Certificate;
 use crate::digest::Digest;
@@ -162,6 +165,7 @@ pub struct State {
     nation: Option<TrustAnchor>,
     bureaus: BTreeMap<BureauId, Bureau>,
     batches: BTreeMap<BatchId, Batch>,
+    tokens: token::Tokens,
 }
 
 impl State {
@@ -243,9 +247,13 @@ impl State {
     /// Checks `entry` against every rule, then takes it in. On an error nothing has changed.
     pub fn apply(&mut self, entry: &LogEntry, documents: &dyn Documents) -> Result<(), Violation> {
         self.check_frame(entry)?;
+        self.require_writable(&entry.event)?;
         match &entry.event {
             Event::Founded(event) => self.apply_founded(entry, event, documents)?,
-            Event::Started(_) => self.require_own(entry)?,
+            Event::Started(_) => {
+                self.require_own(entry)?;
+                self.tokens.started(entry);
+            }
             Event::Opened(event) => self.apply_opened(entry, event, documents)?,
             Event::Decided(event) => self.apply_decided(entry, event, documents)?,
             Event::Authorised(event) => self.apply_authorised(entry, event)?,
@@ -262,6 +270,8 @@ impl State {
             Event::BatchCancelled(event) => self.apply_batch_cancelled(entry, event)?,
             Event::HandOverConfirmed(event) => self.apply_hand_over(event, documents)?,
             Event::Refused(_) => {}
+            Event::TokenAudited(event) => self.apply_token_audited(entry, event)?,
+            Event::TokenProbed(event) => self.apply_token_probed(entry, event)?,
         }
         let bytes =
             encoding::encode(entry).map_err(|reason| Violation::DocumentMalformed { what: "log entry", reason })?;

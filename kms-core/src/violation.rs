@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::digest::Digest;
 use crate::encoding::EncodingError;
-use crate::id::{Actor, BatchId, BureauId, PersonId, PlanId, RegionCode};
+use crate::id::{Actor, BatchId, BureauId, ObjectId, PersonId, PlanId, RegionCode};
 use crate::suite::{KeyWrap, Suite};
 
 /// A rule of the state machine that an entry breaks.
@@ -144,9 +144,32 @@ pub enum Violation {
     CountsDiffer { cards: u32 },
     #[error("certificate of {bureau}: {reason}")]
     CertificateInvalid { bureau: BureauId, reason: crate::certificate::CertificateError },
+    #[error("key {id} is not served: the last audit of the token found it {found}")]
+    KeyNotServed { id: ObjectId, found: &'static str },
+    #[error("the token failed a known-answer test: {check}")]
+    KnownAnswerFailed { check: String },
+    #[error("token {serial} was not audited and probed since the server started")]
+    TokenUnexamined { serial: String },
+    #[error("attack {attack} works on the token, and no acceptance in force names it")]
+    AttackOpen { attack: u8 },
+    #[error("attack {attack} is not one that a probe of this kind of token found open")]
+    AttackNotShown { attack: u8 },
+    #[error("a finding about the token does not hold: {field}")]
+    FindingInvalid { field: &'static str },
 }
 
 impl Violation {
+    /// Is it the token that stands in the way, rather than the request?
+    pub fn is_about_token(&self) -> bool {
+        matches!(
+            self,
+            Self::KeyNotServed { .. }
+                | Self::KnownAnswerFailed { .. }
+                | Self::TokenUnexamined { .. }
+                | Self::AttackOpen { .. }
+        )
+    }
+
     /// Stable kebab-case code, never renamed: the last segment of the problem type.
     pub fn code(&self) -> &'static str {
         match self {
@@ -215,6 +238,12 @@ impl Violation {
             Self::ManifestDiffers { .. } => "manifest-differs",
             Self::CountsDiffer { .. } => "counts-differ",
             Self::CertificateInvalid { .. } => "certificate-invalid",
+            Self::KeyNotServed { .. } => "key-not-served",
+            Self::KnownAnswerFailed { .. } => "known-answer-failed",
+            Self::TokenUnexamined { .. } => "token-unexamined",
+            Self::AttackOpen { .. } => "attack-open",
+            Self::AttackNotShown { .. } => "attack-not-shown",
+            Self::FindingInvalid { .. } => "finding-invalid",
         }
     }
 }

@@ -5,6 +5,7 @@
 //! number and length of everything in an answer, so that a worker gone wrong cannot pass off less or
 //! other than was asked.
 
+pub(crate) mod inspector;
 mod link;
 mod port;
 pub(crate) mod process;

@@ -12,11 +12,10 @@ mod run;
 use kms_core::ports::{Hold, HsmResult, PinState, Restriction, TokenStatus};
 use serde::{Deserialize, Serialize};
 
-use crate::client::process::{Launch, Worker};
-use crate::config::{HsmConfig, Lanes};
-use crate::fault::refused;
+use crate::client::inspector::Inspector;
+use crate::config::HsmConfig;
 use crate::vendor::{KeyWrap, Operation, VendorMap};
-use crate::wire::{Request, Response, WorkerRole, garbled};
+use crate::wire::{Request, Response, garbled};
 
 pub(crate) use run::run;
 
@@ -77,32 +76,12 @@ pub struct Report {
 
 /// Examines a token with its map.
 pub fn examine(config: &HsmConfig) -> HsmResult<Report> {
-    let unusable = |error: String| refused("vendor map", "MAP_UNUSABLE", error);
-    let map_text = std::fs::read_to_string(&config.map).map_err(|error| unusable(error.to_string()))?;
-    let map = VendorMap::parse(&config.map, &map_text).map_err(|error| unusable(error.to_string()))?;
-    let pin = config.pin.pin()?;
-    let launch = Launch {
-        program: config.worker.clone(),
-        environment: &config.environment,
-        role: WorkerRole::Inspector,
-        module: &config.module,
-        map: Some((&config.map, &map_text)),
-        label: &config.token_label,
-        serial: config.token_serial.as_deref(),
-        lanes: Lanes::ONE,
-        sandbox: config.sandbox,
-    };
-    let (mut worker, greeting) = Worker::start(&launch, &[&pin], config.deadline)?;
-    let Response::Status(status) = greeting else { return Err(garbled("not a status")) };
-    let status: TokenStatus = status.into();
+    let (mut inspector, map) = Inspector::alone(config)?;
+    let status = inspector.status.clone();
     let mut checks = vec![pin_check(&status)];
     checks.extend(status.restrictions.iter().map(restriction));
     checks.extend(declared_missing(&map));
-    match worker.call(&Request::Examine, None, config.deadline.saturating_mul(DEADLINES))? {
-        Response::Checks(made) => checks.extend(made),
-        Response::Fault(fault) => return Err(fault.into()),
-        _ => return Err(garbled("not checks")),
-    }
+    checks.extend(checks_of(&mut inspector)?);
     Ok(Report {
         fit: checks.iter().all(|check| check.state != State::Failed),
         token: status.label,
@@ -111,6 +90,14 @@ pub fn examine(config: &HsmConfig) -> HsmResult<Report> {
         map: map.name().to_owned(),
         checks,
     })
+}
+
+/// The checks that are made in the worker: numbers, known answers, templates.
+pub(crate) fn checks_of(inspector: &mut Inspector) -> HsmResult<Vec<Check>> {
+    match inspector.ask(&Request::Examine, None, DEADLINES)? {
+        Response::Checks(checks) => Ok(checks),
+        _ => Err(garbled("not checks")),
+    }
 }
 
 fn pin_check(status: &TokenStatus) -> Check {

@@ -1,219 +1,229 @@
-//! All objects of a token against the list of keys the KMS believes it has.
+//! All objects of a token against the list of keys the log says are in it.
 //!
-//! Nothing is changed. The list comes from whoever verified the log; this module only compares.
-//! Guards: every token object is either on the list or reported, and a key with one wrong attribute
-//! or another check value is not "present".
+//! Nothing is changed. The list comes from whoever verified the log; this module only compares. One
+//! piece of code for a server's audit, for `kms hsm inventory` and for whoever admits a token again.
+//! Guards: every token object is either on the list or reported, and a key with one wrong attribute,
+//! another check value or another public half is not "present".
+
+mod canonical;
 
 use cryptoki_sys::{
-    CK_OBJECT_CLASS, CKA_CLASS, CKA_EXTRACTABLE, CKA_ID, CKA_LABEL, CKA_TOKEN, CKO_DATA, CKO_PRIVATE_KEY,
-    CKO_PUBLIC_KEY, CKO_SECRET_KEY,
+    CK_OBJECT_CLASS, CKA_ALWAYS_SENSITIVE, CKA_CLASS, CKA_EXTRACTABLE, CKA_ID, CKA_LABEL, CKA_LOCAL,
+    CKA_NEVER_EXTRACTABLE, CKA_TOKEN, CKO_DATA, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
 };
-use kms_core::id::ObjectId;
-use kms_core::ports::{FaultClass, HsmResult};
-use kms_core::secret::Kcv;
+use kms_core::digest::Digest;
+use kms_core::ports::{
+    AuditedObject, ExpectedKey, FaultClass, HsmError, HsmResult, KeyKind, ObjectState, TokenSnapshot,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::check_value;
-use crate::client::process::{Launch, Worker};
-use crate::config::{HsmConfig, Lanes};
+use crate::client::inspector::Inspector;
 use crate::fault::refused;
+use crate::pair;
 use crate::raw::Encoded;
 use crate::session::Token;
 use crate::storage;
 use crate::template::{
     COMPONENT_IMPORT, IMPORT, INDEX, INERT_PUBLIC, MASTER, RECIPIENT, Role, SIGNING, STORAGE, TRANSPORT, Template,
-    VERIFYING,
+    VERIFYING, Value,
 };
-use crate::vendor::VendorMap;
-use crate::wire::{Request, Response, WireKcv, WorkerRole, garbled};
+use crate::wire::{Request, Response, WireKcv, garbled};
 
 /// Most objects read from one token.
 const OBJECTS_MAX: usize = 65_536;
+/// How much longer than one call an inventory may take.
+const DEADLINES: u32 = 10;
 
-/// What kind of key is expected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Private and public half of the key for root components.
-    ComponentImport,
-    /// Private and public half of the import key.
-    Import,
-    /// HMAC key of the card index.
-    Index,
-    /// A master that stays.
-    LocalMaster,
-    /// Public key of a province or bureau, trusted.
-    Recipient,
-    /// Private and public half of a signing key.
-    Signing,
-    /// Key of card lists at rest.
-    Storage,
-    /// A bureau's transport key, trusted.
-    Transport,
-    /// A master that may leave wrapped.
-    TransferableMaster,
-}
-
-/// A key the KMS believes it has.
-#[derive(Clone, Debug)]
-pub struct Expected {
-    /// What it is.
-    pub kind: Kind,
-    /// CKA_ID.
-    pub id: ObjectId,
-    /// For people.
-    pub name: String,
-    /// Check value, where one is recorded.
-    pub kcv: Option<Kcv>,
-}
-
-/// The same on the pipe.
+/// An expected key on the pipe.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Wanted {
-    kind: Kind,
+    kind: u8,
     id: [u8; 16],
     name: String,
+    made_here: bool,
     kcv: Option<WireKcv>,
+    public: Option<[u8; 32]>,
 }
 
-/// What is to be said of one key or object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// There once, with every attribute.
-    Present,
-    /// On the list and not in the token.
-    Missing,
-    /// More than one object under class and id.
-    Duplicate,
-    /// An attribute or the check value differs.
-    Wrong,
-    /// In the token and not on the list.
-    Unknown,
+/// One line on the pipe.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Line {
+    state: u8,
+    name: String,
+    class: String,
+    id: Vec<u8>,
+    detail: String,
 }
 
-/// One line of the inventory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Item {
-    /// The verdict.
-    pub state: State,
-    /// Name on the list, or label in the token.
-    pub name: String,
-    /// Class of the object.
-    pub class: String,
-    /// CKA_ID in hex.
-    pub id: String,
-    /// What differs.
-    pub detail: String,
+/// The worker's answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    digest: [u8; 32],
+    objects: u32,
+    lines: Vec<Line>,
+}
+
+const KINDS: [KeyKind; 9] = [
+    KeyKind::ComponentImport,
+    KeyKind::Import,
+    KeyKind::Index,
+    KeyKind::LocalMaster,
+    KeyKind::Recipient,
+    KeyKind::Signing,
+    KeyKind::Storage,
+    KeyKind::Transport,
+    KeyKind::TransferableMaster,
+];
+const STATES: [ObjectState; 5] =
+    [ObjectState::Present, ObjectState::Missing, ObjectState::Duplicate, ObjectState::Wrong, ObjectState::Unknown];
+
+/// Position in one of the tables above.
+fn number<T: PartialEq>(table: &[T], value: &T) -> u8 {
+    table.iter().zip(0..).find(|(row, _)| *row == value).map_or(u8::MAX, |(_, number)| number)
 }
 
 /// Compares the token with the list.
-pub fn compare(config: &HsmConfig, expected: &[Expected]) -> HsmResult<Vec<Item>> {
-    let unusable = |error: String| refused("vendor map", "MAP_UNUSABLE", error);
-    let map_text = std::fs::read_to_string(&config.map).map_err(|error| unusable(error.to_string()))?;
-    VendorMap::parse(&config.map, &map_text).map_err(|error| unusable(error.to_string()))?;
-    let pin = config.pin.pin()?;
-    let launch = Launch {
-        program: config.worker.clone(),
-        environment: &config.environment,
-        role: WorkerRole::Inspector,
-        module: &config.module,
-        map: Some((&config.map, &map_text)),
-        label: &config.token_label,
-        serial: config.token_serial.as_deref(),
-        lanes: Lanes::ONE,
-        sandbox: config.sandbox,
-    };
-    let (mut worker, _) = Worker::start(&launch, &[&pin], config.deadline)?;
+pub(crate) fn audit(inspector: &mut Inspector, expected: &[ExpectedKey]) -> HsmResult<TokenSnapshot> {
     let wanted = expected.iter().map(|key| Wanted {
-        kind: key.kind,
+        kind: number(&KINDS, &key.kind),
         id: *key.id.as_bytes(),
         name: key.name.clone(),
+        made_here: key.made_here,
         kcv: key.kcv.map(Into::into),
+        public: key.public.map(|digest| *digest.as_bytes()),
     });
-    match worker.call(&Request::Inventory { wanted: wanted.collect() }, None, config.deadline.saturating_mul(4))? {
-        Response::Inventory(items) => Ok(items),
-        Response::Fault(fault) => Err(fault.into()),
-        _ => Err(garbled("not an inventory")),
+    let Response::Inventory(seen) = inspector.ask(&Request::Inventory { wanted: wanted.collect() }, None, DEADLINES)?
+    else {
+        return Err(garbled("not an inventory"));
+    };
+    let at_least: usize = expected.iter().map(|key| roles(key.kind).len()).sum();
+    if seen.lines.len() < at_least {
+        return Err(garbled("not a line for each expected object"));
     }
+    let line = |line: Line| {
+        let state = STATES.get(usize::from(line.state)).ok_or_else(|| garbled("a state that is none"))?;
+        Ok(AuditedObject { state: *state, name: line.name, class: line.class, id: line.id, detail: line.detail })
+    };
+    Ok(TokenSnapshot {
+        serial: inspector.status.serial.clone(),
+        digest: Digest::from_bytes(seen.digest),
+        objects: seen.objects,
+        lines: seen.lines.into_iter().map(line).collect::<HsmResult<_>>()?,
+    })
 }
 
 /// The objects a kind consists of.
-const fn roles(kind: Kind) -> &'static [&'static Role] {
+const fn roles(kind: KeyKind) -> &'static [&'static Role] {
     match kind {
-        Kind::ComponentImport => &[&COMPONENT_IMPORT, &INERT_PUBLIC],
-        Kind::Import => &[&IMPORT, &INERT_PUBLIC],
-        Kind::Index => &[&INDEX],
-        Kind::LocalMaster | Kind::TransferableMaster => &[&MASTER],
-        Kind::Recipient => &[&RECIPIENT],
-        Kind::Signing => &[&SIGNING, &VERIFYING],
-        Kind::Storage => &[&STORAGE],
-        Kind::Transport => &[&TRANSPORT],
+        KeyKind::ComponentImport => &[&COMPONENT_IMPORT, &INERT_PUBLIC],
+        KeyKind::Import => &[&IMPORT, &INERT_PUBLIC],
+        KeyKind::Index => &[&INDEX],
+        KeyKind::LocalMaster | KeyKind::TransferableMaster => &[&MASTER],
+        KeyKind::Recipient => &[&RECIPIENT],
+        KeyKind::Signing => &[&SIGNING, &VERIFYING],
+        KeyKind::Storage => &[&STORAGE],
+        KeyKind::Transport => &[&TRANSPORT],
     }
 }
 
-/// The worker's side of [`compare`].
-pub(crate) fn run(token: &mut Token, wanted: &[Wanted]) -> HsmResult<Vec<Item>> {
+/// The worker's side of [`audit`].
+pub(crate) fn run(token: &mut Token, wanted: &[Wanted]) -> HsmResult<Seen> {
     let (session, functions) = (token.session()?, token.functions());
     let everything = Template::default().flag(CKA_TOKEN, true);
     let handles = functions.find(session, &mut Encoded::of(&everything), OBJECTS_MAX)?;
     if handles.len() == OBJECTS_MAX {
         return Err(refused("C_FindObjects", "OBJECT_COUNT", format!("at least {OBJECTS_MAX} objects")));
     }
+    let head = storage::find_head(token)?;
     let mut objects = Vec::with_capacity(handles.len());
+    let mut digests = Vec::with_capacity(handles.len());
     for handle in handles {
+        if Some(handle) == head {
+            continue;
+        }
         let class = functions.value(session, handle, CKA_CLASS)?.and_then(|bytes| bytes.try_into().ok());
         let class = class.map_or(CK_OBJECT_CLASS::MAX, CK_OBJECT_CLASS::from_ne_bytes);
         let id = functions.value(session, handle, CKA_ID)?.unwrap_or_default();
+        digests.push(canonical::digest(token, handle)?);
         objects.push((handle, class, id));
     }
-    let mut items = Vec::new();
-    let head = storage::find_head(token)?;
-    objects.retain(|(handle, _, _)| Some(*handle) != head);
+    let (digest, count) = (canonical::snapshot(digests), u32::try_from(objects.len()).unwrap_or(u32::MAX));
+    let mut lines = Vec::new();
     for key in wanted {
-        for role in roles(key.kind) {
+        let kind = KINDS.get(usize::from(key.kind)).ok_or_else(|| garbled("a kind of key that is none"))?;
+        for role in roles(*kind) {
             let fits = |(_, class, id): &(u64, u64, Vec<u8>)| *class == role.class() && *id == key.id;
             let found: Vec<u64> = objects.iter().filter(|object| fits(object)).map(|(handle, _, _)| *handle).collect();
             objects.retain(|object| !fits(object));
             let (state, detail) = match found.as_slice() {
-                [] => (State::Missing, String::new()),
-                [object] => examine(token, *object, role, key)?,
-                several => (State::Duplicate, format!("{} objects", several.len())),
+                [] => (ObjectState::Missing, String::new()),
+                [object] => examine(token, *object, role, *kind, key)?,
+                several => (ObjectState::Duplicate, format!("{} objects", several.len())),
             };
-            let (name, id) = (format!("{} {}", role.name, key.name), hex(&key.id));
-            items.push(Item { state, name, class: class_name(role.class()).to_owned(), id, detail });
+            let name = format!("{} {}", role.name, key.name);
+            lines.push(line(state, name, role.class(), &key.id, detail));
         }
     }
     for (handle, class, id) in objects {
         let label = functions.value(session, handle, CKA_LABEL)?.unwrap_or_default();
-        items.push(Item {
-            state: State::Unknown,
-            name: String::from_utf8_lossy(&label).into_owned(),
-            class: class_name(class).to_owned(),
-            id: hex(&id),
-            detail: String::new(),
-        });
+        let label = String::from_utf8_lossy(&label).into_owned();
+        lines.push(line(ObjectState::Unknown, label, class, &id, String::new()));
     }
-    Ok(items)
+    Ok(Seen { digest, objects: count, lines })
 }
 
-fn examine(token: &mut Token, object: u64, role: &Role, key: &Wanted) -> HsmResult<(State, String)> {
-    let mut expected = role.shown(token.map()).bytes(CKA_ID, &key.id);
-    if let Kind::LocalMaster | Kind::TransferableMaster = key.kind {
-        expected = expected.flag(CKA_EXTRACTABLE, key.kind == Kind::TransferableMaster);
-    }
-    let checked = token.check(object, role, &expected).and_then(|()| match &key.kcv {
-        Some(kcv) => {
-            let found = check_value::of_key(token, role, object)?;
-            check_value::compare(found, kcv.decode()?, "inventory", || key.name.clone()).map(|_| ())
+fn line(state: ObjectState, name: String, class: CK_OBJECT_CLASS, id: &[u8], detail: String) -> Line {
+    Line { state: number(&STATES, &state), name, class: class_name(class).to_owned(), id: id.to_vec(), detail }
+}
+
+fn examine(
+    token: &mut Token,
+    object: u64,
+    role: &Role,
+    kind: KeyKind,
+    key: &Wanted,
+) -> HsmResult<(ObjectState, String)> {
+    match compare(token, object, role, kind, key) {
+        Ok(()) => Ok((ObjectState::Present, String::new())),
+        Err(error) if error.class == FaultClass::Refused => {
+            Ok((ObjectState::Wrong, error.detail.unwrap_or(error.code)))
         }
-        None => Ok(()),
-    });
-    match checked {
-        Ok(()) => Ok((State::Present, String::new())),
-        Err(error) if error.class == FaultClass::Refused => Ok((State::Wrong, error.detail.unwrap_or(error.code))),
         Err(error) => Err(error),
     }
+}
+
+/// Every attribute of the template, what the token sets by itself, check value, public half.
+fn compare(token: &mut Token, object: u64, role: &Role, kind: KeyKind, key: &Wanted) -> Result<(), HsmError> {
+    let mut expected = role.shown(token.map()).bytes(CKA_ID, &key.id);
+    if let KeyKind::LocalMaster | KeyKind::TransferableMaster = kind {
+        expected = expected.flag(CKA_EXTRACTABLE, kind == KeyKind::TransferableMaster);
+    }
+    if key.made_here && role.class() != CKO_PUBLIC_KEY {
+        let stays = expected.value(CKA_EXTRACTABLE) == Some(&Value::Flag(false));
+        expected = expected.flag(CKA_LOCAL, true).flag(CKA_ALWAYS_SENSITIVE, true);
+        if stays {
+            expected = expected.flag(CKA_NEVER_EXTRACTABLE, true);
+        }
+    }
+    token.check(object, role, &expected)?;
+    if let Some(kcv) = &key.kcv {
+        let found = check_value::of_key(token, role, object)?;
+        check_value::compare(found, kcv.decode()?, "inventory", || role.name.to_owned())?;
+    }
+    if let Some(public) = &key.public
+        && role.class() == CKO_PUBLIC_KEY
+    {
+        let found = match kind {
+            KeyKind::Signing => pair::verifying_key(token, object)?.id(),
+            _ => pair::sealing_key(token, object)?.id(),
+        };
+        if found.as_bytes() != public {
+            let detail = format!("{}: public half {found} instead of {}", role.name, Digest::from_bytes(*public));
+            return Err(refused("inventory", "PUBLIC_KEY", detail));
+        }
+    }
+    Ok(())
 }
 
 const fn class_name(class: CK_OBJECT_CLASS) -> &'static str {
@@ -224,8 +234,4 @@ const fn class_name(class: CK_OBJECT_CLASS) -> &'static str {
         CKO_SECRET_KEY => "secret key",
         _ => "other",
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

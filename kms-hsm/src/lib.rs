@@ -13,7 +13,7 @@
 //! | `lanes` | several sessions of the login at work on one order |
 //! | `template`, [`vendor`] | what each key may do; what each make calls it |
 //! | `instance`, `pair`, `masters`, `seal`, `issue`, `storage`, `bureau`, `officer` | the duties |
-//! | [`inventory`] | a token's objects against the list of keys that should be in it |
+//! | `inventory` | a token's objects against the list of keys that should be in it |
 //! | [`probe`] | what a token's user could do to it: the battery of attacks |
 //! | [`doctor`] | what works on a token, what does not, and what to do about it |
 //! | `check_value` | how a key is confirmed on a make |
@@ -31,7 +31,7 @@ pub mod config;
 pub mod doctor;
 mod fault;
 mod instance;
-pub mod inventory;
+mod inventory;
 mod issue;
 mod lanes;
 mod lockdown;

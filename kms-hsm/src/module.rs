@@ -118,6 +118,7 @@ pub(crate) fn status(info: &TokenInfo, map: &str, restrictions: &[Restriction]) 
         manufacturer: info.manufacturer_id().to_owned(),
         model: info.model().to_owned(),
         serial: info.serial_number().to_owned(),
+        firmware: format!("{}.{}", info.firmware_version().major(), info.firmware_version().minor()),
         map: map.to_owned(),
         lanes: LaneStatus::ONE,
         user_pin: user_pin_state(info),

@@ -12,27 +12,25 @@ mod handles;
 mod identity;
 pub(crate) mod pairs;
 mod run;
-mod table;
 mod throw_away;
 mod unwrapping;
 mod values;
 pub(crate) mod wrapping;
 
-use std::time::Duration;
-
-use kms_core::ports::HsmResult;
+use kms_core::digest::Digest;
+use kms_core::ports::{FailedCheck, HsmResult, ProbeVerdict, TokenStatus};
 use kms_core::secret::Pin;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::client::process::{Launch, Worker};
-use crate::config::{HsmConfig, Lanes};
-use crate::fault::refused;
+use crate::client::inspector::Inspector;
+use crate::config::HsmConfig;
+use crate::doctor;
 use crate::vendor::VendorMap;
-use crate::wire::{Request, Response, WorkerRole, garbled};
+use crate::wire::{Request, Response, garbled};
 
+pub use kms_core::attack::{ATTACKS, Attack};
 pub(crate) use run::run;
-pub use table::{ATTACKS, Attack};
 pub use throw_away::{ThrowAway, throw_away};
 
 /// How much longer than one call a whole battery may take.
@@ -76,7 +74,7 @@ pub struct Finding {
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
     /// The attack.
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "described")]
     pub attack: Attack,
     /// The verdict.
     pub verdict: Verdict,
@@ -84,6 +82,17 @@ pub struct Record {
     pub refusals: Vec<Refusal>,
     /// What worked, and what could not be tried.
     pub notes: Vec<String>,
+}
+
+/// The domain's description in JSON.
+fn described<S: serde::Serializer>(attack: &Attack, to: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::SerializeMap as _;
+    let mut map = to.serialize_map(None)?;
+    map.serialize_entry("id", &attack.id)?;
+    map.serialize_entry("name", attack.name)?;
+    map.serialize_entry("tried", attack.tried)?;
+    map.serialize_entry("expected", attack.expected)?;
+    map.end()
 }
 
 /// What the battery found.
@@ -110,33 +119,42 @@ pub struct Report {
 /// Runs the battery on a token. With the SO PIN, which nobody gives but for a throw-away token, the
 /// attacks on handles, PIN and forks are run as well.
 pub(crate) fn probe(config: &HsmConfig, so_pin: Option<&Pin>) -> HsmResult<Report> {
-    let map_text = std::fs::read_to_string(&config.map)
-        .map_err(|error| refused("vendor map", "MAP_UNUSABLE", error.to_string()))?;
-    let map = VendorMap::parse(&config.map, &map_text)
-        .map_err(|error| refused("vendor map", "MAP_UNUSABLE", error.to_string()))?;
-    let pin = config.pin.pin()?;
-    let launch = Launch {
-        program: config.worker.clone(),
-        environment: &config.environment,
-        role: WorkerRole::Inspector,
-        module: &config.module,
-        map: Some((&config.map, &map_text)),
-        label: &config.token_label,
-        serial: config.token_serial.as_deref(),
-        lanes: Lanes::ONE,
-        sandbox: config.sandbox,
-    };
-    let (mut worker, greeting) = Worker::start(&launch, &[&pin], config.deadline)?;
-    let Response::Status(status) = greeting else { return Err(garbled("not a status")) };
-    let status: kms_core::ports::TokenStatus = status.into();
+    let (mut inspector, map) = Inspector::alone(config)?;
+    let findings = findings(&mut inspector, so_pin)?;
+    Ok(report(&inspector.status, &map, findings))
+}
+
+/// One finding for each attack, by number.
+fn findings(inspector: &mut Inspector, so_pin: Option<&Pin>) -> HsmResult<Vec<Finding>> {
     let secret = so_pin.map(|pin| Zeroizing::new(pin.expose().to_vec()));
     let request = Request::Probe { throw_away: so_pin.is_some() };
-    let deadline: Duration = config.deadline.saturating_mul(DEADLINES);
-    match worker.call(&request, secret.as_ref(), deadline)? {
-        Response::Findings(findings) => report(&status, &map, findings),
-        Response::Fault(fault) => Err(fault.into()),
-        _ => Err(garbled("not findings")),
+    let Response::Findings(findings) = inspector.ask(&request, secret.as_ref(), DEADLINES)? else {
+        return Err(garbled("not findings"));
+    };
+    if findings.len() != ATTACKS.len() || findings.iter().zip(ATTACKS).any(|(found, attack)| found.id != attack.id) {
+        return Err(garbled("not one finding for each attack"));
     }
+    Ok(findings)
+}
+
+/// What a server wants to know before it uses a token in use: open attacks and failed known answers.
+pub(crate) fn verdict(inspector: &mut Inspector, map: Digest) -> HsmResult<ProbeVerdict> {
+    let findings = findings(inspector, None)?;
+    let checks = doctor::checks_of(inspector)?;
+    let failed = checks.into_iter().filter(|check| check.state == doctor::State::Failed);
+    let with = |verdict| findings.iter().filter(move |finding| finding.verdict == verdict).map(|finding| finding.id);
+    let status = inspector.status.clone();
+    Ok(ProbeVerdict {
+        serial: status.serial,
+        model: status.model,
+        firmware: status.firmware,
+        map,
+        open: with(Verdict::Open).collect(),
+        untried: with(Verdict::NotApplicable).collect(),
+        failed: failed
+            .map(|check| FailedCheck { name: check.name, found: check.found, remedy: check.remedy })
+            .collect(),
+    })
 }
 
 /// Runs the battery on a token in use: 22 of 25 attacks, on session keys and one token object of its own.
@@ -144,12 +162,9 @@ pub fn live(config: &HsmConfig) -> HsmResult<Report> {
     probe(config, None)
 }
 
-fn report(status: &kms_core::ports::TokenStatus, map: &VendorMap, findings: Vec<Finding>) -> HsmResult<Report> {
-    if findings.len() != ATTACKS.len() || findings.iter().zip(ATTACKS).any(|(found, attack)| found.id != attack.id) {
-        return Err(garbled("not one finding for each attack"));
-    }
+fn report(status: &TokenStatus, map: &VendorMap, findings: Vec<Finding>) -> Report {
     let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
-    Ok(Report {
+    Report {
         token: status.label.clone(),
         model: format!("{} {}", status.manufacturer, status.model),
         map: map.name().to_owned(),
@@ -167,5 +182,5 @@ fn report(status: &kms_core::ports::TokenStatus, map: &VendorMap, findings: Vec<
                 notes: finding.notes,
             })
             .collect(),
-    })
+    }
 }

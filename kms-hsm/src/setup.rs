@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cryptoki::session::UserType;
 use cryptoki::types::{AuthPin, RawAuthPin};
+use kms_core::policy::is_software_model;
 use kms_core::ports::{HsmResult, TokenStatus};
 use kms_core::secret::Pin;
 
@@ -20,9 +21,6 @@ use crate::wire::{Request, Response, WorkerRole, garbled};
 
 /// Longest label PKCS#11 has room for, in bytes.
 pub const LABEL_BYTES_MAX: usize = 32;
-
-/// Models of the software tokens this program knows.
-const SOFTWARE_MODELS: [&str; 2] = ["hsm-sim", "SoftHSM"];
 
 /// Which module initialises a token, and how its worker is started.
 #[derive(Clone, Debug)]
@@ -97,7 +95,7 @@ pub(crate) fn initialise(
     let mut free = None;
     for slot in context.get_slots_with_token().map_err(from_cryptoki)? {
         let info = module.token_info(slot)?;
-        if software_only && !SOFTWARE_MODELS.iter().any(|model| info.model().starts_with(model)) {
+        if software_only && !is_software_model(info.model()) {
             let detail = format!("{} {} is not a software token", info.manufacturer_id(), info.model());
             return Err(refused("C_InitToken", "NOT_SOFTWARE", detail));
         }

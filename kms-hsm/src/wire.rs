@@ -247,7 +247,7 @@ pub(crate) enum Response {
     Done,
     Fault(Fault),
     Findings(Vec<crate::probe::Finding>),
-    Inventory(Vec<crate::inventory::Item>),
+    Inventory(crate::inventory::Seen),
     Items(Vec<Vec<u8>>),
     Kcvs(Vec<WireKcv>),
     Present {

@@ -10,12 +10,12 @@ use kms_core::cards::ValidCard;
 use kms_core::encoding::{self, Document as _};
 use kms_core::id::{BatchId, ObjectId};
 use kms_core::package::{CardRecord, Records, SALT_BYTES};
-use kms_core::ports::Hsm;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use kms_api::problem::Code;
 
 use crate::fault::Fault;
+use crate::guarded::GuardedHsm;
 
 /// Values in one HSM request.
 const INDEX_VALUES: usize = 4096;
@@ -165,7 +165,7 @@ pub fn factor_value(factor: &[u8; 8]) -> Vec<u8> {
 }
 
 /// Keyed hashes of values, in order.
-pub fn index(hsm: &dyn Hsm, key: ObjectId, values: &[Vec<u8>]) -> Result<Vec<[u8; 32]>, Fault> {
+pub fn index(hsm: &GuardedHsm, key: ObjectId, values: &[Vec<u8>]) -> Result<Vec<[u8; 32]>, Fault> {
     let mut macs = Vec::with_capacity(values.len());
     for part in values.chunks(INDEX_VALUES) {
         macs.extend(hsm.card_index(key, part)?);

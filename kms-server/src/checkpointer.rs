@@ -10,12 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kms_api::problem::Code;
 use kms_core::log::checkpoint::{self, Checkpoint};
 use kms_core::log::merkle::{Frontier, leaf_hash};
-use kms_core::ports::{Hsm, LOG_HEAD_BYTES_MAX};
+use kms_core::ports::LOG_HEAD_BYTES_MAX;
 use kms_core::state::{InstanceKeys, State};
 use kms_core::violation::Violation;
 use thiserror::Error;
 
 use crate::fault::Fault;
+use crate::guarded::GuardedHsm;
 use crate::journal::Journal;
 use crate::store::checkpoints::{self, StoredCheckpoint};
 use crate::store::{Store, log};
@@ -27,7 +28,7 @@ const PAGE_ENTRIES: u32 = 1000;
 pub struct Checkpointer {
     store: Arc<Store>,
     journal: Arc<Journal>,
-    hsm: Arc<dyn Hsm>,
+    hsm: Arc<GuardedHsm>,
     signed: Mutex<Signed>,
 }
 
@@ -93,7 +94,7 @@ impl<E: Into<Fault>> From<E> for Unconfirmed {
 
 impl Checkpointer {
     /// Nothing is confirmed yet.
-    pub fn new(store: Arc<Store>, journal: Arc<Journal>, hsm: Arc<dyn Hsm>) -> Self {
+    pub fn new(store: Arc<Store>, journal: Arc<Journal>, hsm: Arc<GuardedHsm>) -> Self {
         Self { store, journal, hsm, signed: Mutex::new(Signed::default()) }
     }
 

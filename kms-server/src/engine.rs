@@ -26,6 +26,7 @@ use kms_core::state::{BatchPhase, State};
 
 use crate::app::view;
 use crate::fault::Fault;
+use crate::inspection;
 use crate::instance::Instance;
 
 /// How often the engine looks for work nobody told it of.
@@ -87,6 +88,7 @@ fn run(instance: &Instance) {
             }
             Err(fault) if fault.is_passing() => {
                 tracing::warn!(%fault, "batch engine waits");
+                inspection::lost(instance, &fault);
                 instance.engine.set(EngineState::Waiting, Some(fault.to_string()));
                 thread::sleep(PAUSE);
             }
@@ -107,6 +109,10 @@ fn turn(instance: &Instance) -> Result<(), Fault> {
         instance.engine.set(EngineState::Working, None);
         match produce(instance, batch) {
             Ok(()) => {}
+            // The token is not as it should be: people have to look, and are told.
+            Err(Fault::Violation(violation)) if violation.is_about_token() => {
+                first_fault.get_or_insert(violation.into());
+            }
             Err(Fault::Violation(violation)) => {
                 // Quorum, time or phase changed under our hands: the log says so, the batch stops here.
                 tracing::warn!(%batch, %violation, "batch not continued");

@@ -1,4 +1,5 @@
-//! Every second: confirm database and HSM if that is still to be done, sign the log's head, close
+//! Every second: confirm database and HSM if that is still to be done, look at the token when it is
+//! time, sign the log's head, close
 //! expired ceremonies, log counted strangers, forget old nonces.
 
 use std::sync::Arc;
@@ -11,10 +12,13 @@ use kms_core::id::Actor;
 use crate::app::{ceremonies, view};
 use crate::checkpointer::Unconfirmed;
 use crate::fault::Fault;
+use crate::inspection;
 use crate::instance::Instance;
 use crate::store::nonces;
 
 const TICK: Duration = Duration::from_secs(1);
+/// The HSM is asked for its status every so many ticks.
+const STATUS_TICKS: u32 = 5;
 /// Nonces are forgotten every so many ticks.
 const NONCE_TICKS: u32 = 60;
 
@@ -26,6 +30,9 @@ pub(crate) fn start(instance: Arc<Instance>) -> std::io::Result<()> {
             thread::sleep(TICK);
             let outcome = turn(&instance, tick);
             instance.remember(outcome.as_ref().err());
+            if let Err(fault) = &outcome {
+                inspection::lost(&instance, fault);
+            }
             match &outcome {
                 // Once, not every second.
                 Err(fault) if !failing => tracing::warn!(%fault, "housekeeping"),
@@ -44,6 +51,11 @@ fn turn(instance: &Instance, tick: u32) -> Result<(), Fault> {
         Err(Unconfirmed::Mismatch(mismatch)) => crate::stop(&mismatch.to_string()),
         Err(Unconfirmed::Fault(fault)) => return Err(fault),
     }
+    if tick.is_multiple_of(STATUS_TICKS) {
+        // An HSM that went away and came back between two uses would else be taken for the same.
+        instance.hsm.status()?;
+    }
+    inspection::look_if_due(instance)?;
     if tick.is_multiple_of(NONCE_TICKS) {
         let now_s = view::now_ms(instance)? / 1000;
         instance.store.write(|c| nonces::forget_expired(c, now_s).map(|_| ()).map_err(Fault::from))?;

@@ -22,6 +22,8 @@ use crate::checkpointer::{Checkpointer, HeadMismatch, Unconfirmed};
 use crate::config::Config;
 use crate::engine::EngineStatus;
 use crate::fault::Fault;
+use crate::guarded::GuardedHsm;
+use crate::inspection::{self, Inspection};
 use crate::journal::{Act, DamagedLog, Journal};
 use crate::packages::Packages;
 use crate::policies::{Policies, PolicyError};
@@ -43,8 +45,10 @@ pub struct Instance {
     pub journal: Arc<Journal>,
     /// Signs the log's head.
     pub checkpointer: Checkpointer,
-    /// The HSM.
-    pub hsm: Arc<dyn Hsm>,
+    /// The HSM; every use of a key asks what the last look at the token found.
+    pub hsm: Arc<GuardedHsm>,
+    /// When the token is looked at.
+    pub inspection: Inspection,
     /// Package files.
     pub packages: Packages,
     /// What the batch engine is doing.
@@ -106,6 +110,7 @@ impl Instance {
         let store = Arc::new(Store::open(&config.data_dir.join("kms.db"))?);
         let journal = Arc::new(Journal::load(store.clone(), &config.origin)?);
         check_identity(&config, &journal)?;
+        let hsm = Arc::new(GuardedHsm::new(hsm, journal.clone(), store.clone()));
         let checkpointer = Checkpointer::new(store.clone(), journal.clone(), hsm.clone());
         let instance = Self {
             config,
@@ -114,6 +119,7 @@ impl Instance {
             journal,
             checkpointer,
             hsm,
+            inspection: Inspection::default(),
             packages,
             engine: EngineStatus::default(),
             strangers: Strangers::default(),
@@ -139,6 +145,10 @@ impl Instance {
                 return Err(StartError::Sandbox(error.detail.unwrap_or_default()));
             }
             Err(_) => {}
+        }
+        if let Err(fault) = inspection::look_if_due(&instance) {
+            tracing::warn!(%fault, "the token could not be examined; no key is used until it is");
+            instance.remember(Some(&fault));
         }
         Ok(instance)
     }
@@ -197,8 +207,8 @@ impl Instance {
 
     /// May this token hold the keys of this instance?
     pub fn accepts(&self, status: &TokenStatus) -> bool {
-        let models = &self.policies.ceremonies().production().models;
-        self.config.environment == Environment::Test || models.contains(&status.model)
+        let production = self.policies.ceremonies().production();
+        self.config.environment == Environment::Test || production.accepts(&status.model)
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`config`], [`policies`] | what the operator and the reviewed files say |
 //! | [`instance`] | the parts of a running instance, brought up in order |
+//! | [`inspection`], [`guarded`] | what is found in the HSM; which keys are used after that |
 //! | [`journal`], [`checkpointer`] | the one writer of the key log; its signed heads |
 //! | [`store`] | rows; the only place that knows which database |
 //! | [`app`] | use cases: load → decide → record → act → record |
@@ -21,8 +22,10 @@ pub mod checkpointer;
 pub mod config;
 pub mod engine;
 pub mod fault;
+pub mod guarded;
 mod housekeeping;
 pub mod http;
+pub mod inspection;
 pub mod instance;
 pub mod journal;
 pub mod packages;

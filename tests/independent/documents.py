@@ -140,6 +140,11 @@ _PROFILE = (("profile_id", _utf8), ("profile", _digest))
 _RULE = _record(("operation", _utf8), ("approvals", _integer), ("validity_ms", _integer), ("max_log_span", _integer))
 _PERSON = _record(("id", _utf8), ("name", _utf8), ("role", _role), ("key", _sm2_key))
 
+
+def _reserved(_reader):
+    raise DerError("no such alternative")
+
+
 STEPS = [
     ("found-instance", _record(
         ("level", _level), ("region", _utf8), ("suite", _suite), ("policy", _digest), ("rules", _list(_RULE)),
@@ -163,6 +168,11 @@ STEPS = [
         ("batch", _id), ("counter", _integer), ("bureau", _utf8), ("request", _digest), *_PROFILE,
         ("cards", _integer), ("replacements", _integer), ("list", _digest), ("chunk_cards", _integer),
         ("kek", _id), ("kek_kcv", _kcv))),
+    ("reserved-10", _reserved),
+    ("reserved-11", _reserved),
+    ("accept-risk", _record(
+        ("model", _utf8), ("firmware", _utf8), ("map", _digest), ("attacks", _list(_integer)), ("reason", _utf8),
+        ("valid_until_ms", _integer))),
 ]  # fmt: skip
 
 plan = _document(
@@ -220,6 +230,13 @@ EVENTS = [
     ("refused", _record(("operation", _utf8), ("code", _utf8), ("count", _integer), ("subject", _maybe(0, _octets)))),
     ("authorised", _record(("plan", _digest), ("persons", _list(_utf8)))),
     ("paused", _record(("plan", _digest), ("reason", lambda r: r.enumerated("quorum", "clock", "hsm", "officer")))),
+    ("token-audited", _record(
+        ("hsm_serial", _utf8), ("snapshot", _digest), ("objects", _integer), ("keys", _integer),
+        ("differences", _integer), ("differing", _list(_record(
+            ("id", _octets), ("kind", lambda r: r.enumerated("missing", "duplicate", "wrong", "unknown"))))))),
+    ("token-probed", _record(
+        ("hsm_serial", _utf8), ("model", _utf8), ("firmware", _utf8), ("map", _digest), ("open", _list(_integer)),
+        ("untried", _list(_integer)), ("failed", _list(_utf8)))),
 ]  # fmt: skip
 
 log_entry = _document(

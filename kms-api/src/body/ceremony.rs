@@ -143,6 +143,16 @@ pub enum Proposal {
         /// No batch is authorised after this time.
         valid_until_ms: u64,
     },
+    /// Live with known weaknesses of the token for a time; model, firmware and map are those of the
+    /// server's last probe.
+    AcceptRisk {
+        /// Attacks that work, by number.
+        attacks: Vec<u8>,
+        /// Why.
+        reason: String,
+        /// Not accepted at or after.
+        valid_until_ms: u64,
+    },
 }
 
 /// Where a ceremony stands.

@@ -101,6 +101,67 @@ pub struct HsmHealth {
     /// The failed call and its code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The last comparison of the token with the key log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditHealth>,
+    /// The last probe of the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeHealth>,
+}
+
+/// The last comparison of the token with the key log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditHealth {
+    /// When.
+    pub at_ms: u64,
+    /// SM3 of all objects with their attributes.
+    pub snapshot: Text<Digest>,
+    /// Objects in the token.
+    pub objects: u32,
+    /// Keys that the log knows.
+    pub keys: u32,
+    /// How many objects are missing, doubled, wrong or unknown.
+    pub differences: u32,
+    /// The first of them: keys among them are not served.
+    pub differing: Vec<DifferingObject>,
+    /// Audits so far that found what no ceremony explains.
+    pub alarms: u64,
+}
+
+/// An object that is not as the log says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DifferingObject {
+    /// CKA_ID in hexadecimal.
+    pub id: String,
+    /// `missing`, `duplicate`, `wrong` or `unknown`.
+    pub state: String,
+    /// What it is, and what differs, where this run of the server saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// The last probe of the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeHealth {
+    /// When.
+    pub at_ms: u64,
+    /// Model of the token.
+    pub model: String,
+    /// Its firmware version.
+    pub firmware: String,
+    /// SM3 of the vendor map.
+    pub map: Text<Digest>,
+    /// Attacks that work, by number (`kms hsm probe` describes them).
+    pub open: Vec<u8>,
+    /// Those of them that no acceptance in force names: a production instance uses no key while there is one.
+    pub unaccepted: Vec<u8>,
+    /// Attacks not tried.
+    pub untried: Vec<u8>,
+    /// Known-answer tests that failed: no key is used while there is one.
+    pub failed: Vec<String>,
 }
 
 /// One thing the HSM's worker gives up.
@@ -130,6 +191,10 @@ impl From<&Restriction> for RestrictionHealth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HsmState {
+    /// It answers; the server compares it with the key log and probes it before it uses a key.
+    Examining,
+    /// A key is not as the key log says and is not served; the others are.
+    KeysDiffer,
     /// Yes.
     Ok,
     /// It does not accept the PIN, or one more failure locks it.
@@ -138,6 +203,8 @@ pub enum HsmState {
     SoftwareToken,
     /// It does not answer.
     Unavailable,
+    /// A known-answer test failed, or in production an attack works that nobody accepted: no key is used.
+    Unfit,
 }
 
 /// State of a PIN as the token's flags tell it.

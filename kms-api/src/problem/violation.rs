@@ -44,7 +44,9 @@ pub(super) fn status(violation: &V) -> u16 {
         | V::BatchKnown { .. }
         | V::BatchPhase { .. }
         | V::CounterWrong { .. }
-        | V::TokenStale { .. } => 409,
+        | V::TokenStale { .. }
+        | V::KeyNotServed { .. }
+        | V::AttackOpen { .. } => 409,
         V::DocumentMissing { .. }
         | V::DocumentMalformed { .. }
         | V::SignatureInvalid { .. }
@@ -68,16 +70,18 @@ pub(super) fn status(violation: &V) -> u16 {
         | V::ChunkInvalid { .. }
         | V::ManifestDiffers { .. }
         | V::CountsDiffer { .. }
-        | V::CertificateInvalid { .. } => 422,
+        | V::CertificateInvalid { .. }
+        | V::AttackNotShown { .. } => 422,
+        V::KnownAnswerFailed { .. } | V::TokenUnexamined { .. } => 503,
         // Only the server itself could have broken these.
-        V::Index { .. } | V::ForeignOrigin | V::ClockBackwards { .. } => 500,
+        V::Index { .. } | V::ForeignOrigin | V::ClockBackwards { .. } | V::FindingInvalid { .. } => 500,
     }
 }
 
 /// What to do about it.
 pub(super) fn next(violation: &V) -> &'static str {
     match violation {
-        V::Index { .. } | V::ForeignOrigin | V::ClockBackwards { .. } => {
+        V::Index { .. } | V::ForeignOrigin | V::ClockBackwards { .. } | V::FindingInvalid { .. } => {
             "tell the operator: the server's log needs looking at"
         }
         V::NotFounded => "hold the genesis ceremony",
@@ -134,6 +138,15 @@ pub(super) fn next(violation: &V) -> &'static str {
         V::BatchUnknown { .. } | V::BatchPhase { .. } => "look at the batch's state",
         V::CounterWrong { .. } => "repeat the request: another batch of this bureau came first",
         V::BatchSize { .. } => "split the card list",
+        V::KeyNotServed { .. } => {
+            "see /health and `kms hsm inventory`: find out who changed the token, bring the key back, then restart the server"
+        }
+        V::KnownAnswerFailed { .. } => "run `kms hsm doctor`; use no key of this token until every check is good",
+        V::TokenUnexamined { .. } => "wait until the server has examined its token; see /health",
+        V::AttackOpen { .. } => {
+            "close it with the maker's help, or hold the ceremony accept-risk (docs/ceremonies/accept-risk.md)"
+        }
+        V::AttackNotShown { .. } => "name attacks that /health shows as open",
         V::TokenStale { .. } => "nothing: another worker has taken this chunk",
     }
 }

@@ -122,6 +122,7 @@ fn print(report: &AuditReport, continued: bool) {
         console::field(&format!("  {name}"), count);
     }
     console::field("effects without outcome", report.open_intents);
+    print_token(report);
     for batch in &report.batches {
         console::field("batch", format!("{} for {}: {}", batch.batch, batch.bureau, batch.phase.name()));
         let used = match (batch.accepted, batch.spoiled) {
@@ -135,6 +136,55 @@ fn print(report: &AuditReport, continued: bool) {
     }
 }
 
+/// What the log says of the HSM: audits that no ceremony explains, open attacks, accepted risks.
+fn print_token(report: &AuditReport) {
+    let state = &report.state;
+    console::field("token alarms", state.alarms().len());
+    for alarm in state.alarms() {
+        let what = match alarm.differences {
+            0 => "other objects than before, and no ceremony in between".to_owned(),
+            count => format!("{count} objects not as the log says"),
+        };
+        console::field(
+            "  ALARM",
+            format!("entry {}, {}: token {}: {what}", alarm.index, time(alarm.time_ms), alarm.hsm_serial),
+        );
+    }
+    let token = state.token(&report.anchor.hsm_serial);
+    if let Some(audit) = token.and_then(|token| token.audit.as_ref()) {
+        let found = &audit.found;
+        console::field(
+            "last token audit",
+            format!("entry {}, {} differences, snapshot {}", audit.index, found.differences, found.snapshot),
+        );
+    }
+    if let Some(probe) = token.and_then(|token| token.probe.as_ref()) {
+        let found = &probe.found;
+        console::field(
+            "last token probe",
+            format!("entry {}, attacks that work: {}", probe.index, numbers(&found.open)),
+        );
+    }
+    for acceptance in state.acceptances() {
+        let risk = &acceptance.risk;
+        console::field(
+            "accepted risk",
+            format!(
+                "attacks {} of {} {} until {}",
+                numbers(&risk.attacks),
+                risk.model,
+                risk.firmware,
+                time(risk.valid_until_ms)
+            ),
+        );
+    }
+}
+
+fn numbers(attacks: &[u8]) -> String {
+    let numbers: Vec<String> = attacks.iter().map(u8::to_string).collect();
+    if numbers.is_empty() { "none".to_owned() } else { numbers.join(", ") }
+}
+
 fn print_json(result: &Result<AuditReport, AuditFailure>) -> Outcome<()> {
     let value = match result {
         Err(failure) => json!({ "ok": false, "entry": failure.index, "reason": failure.reason.to_string() }),
@@ -143,10 +193,17 @@ fn print_json(result: &Result<AuditReport, AuditFailure>) -> Outcome<()> {
                 "batch": b.batch.to_string(), "bureau": b.bureau.as_str(), "phase": b.phase.name(), "authorised": b.authorised,
                 "produced": b.produced, "keys": b.keys, "accepted": b.accepted, "spoiled": b.spoiled,
             })).collect();
+            let alarms: Vec<_> = report.state.alarms().iter().map(|alarm| json!({
+                "entry": alarm.index, "at_ms": alarm.time_ms, "hsm_serial": alarm.hsm_serial, "differences": alarm.differences,
+            })).collect();
+            let risks: Vec<_> = report.state.acceptances().iter().map(|acceptance| json!({
+                "plan": acceptance.plan.to_string(), "model": acceptance.risk.model, "firmware": acceptance.risk.firmware,
+                "attacks": acceptance.risk.attacks, "valid_until_ms": acceptance.risk.valid_until_ms,
+            })).collect();
             json!({
                 "ok": true, "origin": report.anchor.origin.as_str(), "entries": report.size, "root": report.root.to_string(),
                 "first_ms": report.span_ms.0, "last_ms": report.span_ms.1, "events": report.events,
-                "open_intents": report.open_intents, "batches": batches,
+                "open_intents": report.open_intents, "batches": batches, "token_alarms": alarms, "accepted_risks": risks,
             })
         }
     };
@@ -174,6 +231,10 @@ fn about(entry: &LogEntry) -> String {
         Event::BatchCancelled(e) => format!("{name} {}", e.batch),
         Event::Refused(e) => format!("{name} {}: {} ({} times)", e.operation, e.code, e.count),
         Event::Started(e) => format!("{name} {}", e.build),
+        Event::TokenAudited(e) => {
+            format!("{name} {}: {} objects, {} differences", e.hsm_serial, e.objects, e.differences)
+        }
+        Event::TokenProbed(e) => format!("{name} {}: attacks that work: {}", e.hsm_serial, numbers(&e.open)),
         other => other.plan().map_or_else(|| name.to_owned(), |plan| format!("{name} {}", short(&plan))),
     }
 }

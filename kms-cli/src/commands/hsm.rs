@@ -3,6 +3,7 @@
 mod doctor;
 mod inventory;
 mod probe;
+mod served;
 
 use std::path::PathBuf;
 
@@ -62,6 +63,9 @@ pub(crate) struct Status {
     /// Try the user PIN in this file (mode 600), once
     #[arg(long, value_name = "FILE")]
     pin_file: Option<PathBuf>,
+    /// Ask this running server what it found in its HSM, instead of the token itself
+    #[arg(long, value_name = "URL", conflicts_with_all = ["token", "module", "map", "pin_file"])]
+    server: Option<String>,
     /// Print the status as JSON
     #[arg(long)]
     json: bool,
@@ -101,6 +105,9 @@ impl InitToken {
 
 impl Status {
     fn run(&self) -> Outcome<()> {
+        if let Some(server) = &self.server {
+            return served::show(server, self.json);
+        }
         // Asking for the status never logs in, so no PIN is used up when none is given.
         let pin = match &self.pin_file {
             Some(file) => PinSource::given(files::read_secret(file)?),

@@ -221,6 +221,23 @@ pub struct IssueBatch {
     pub kek_kcv: Kcv,
 }
 
+/// Lives with known weaknesses of a kind of token, for a time. Changes nothing in the HSM.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct AcceptRisk {
+    /// Model of the token.
+    pub model: String,
+    /// Its firmware version.
+    pub firmware: String,
+    /// SM3 of the vendor map it was probed with.
+    pub map: Digest,
+    /// The attacks that work and are accepted, by number, in order.
+    pub attacks: Vec<u8>,
+    /// Why, in the officers' words.
+    pub reason: String,
+    /// Not accepted at or after.
+    pub valid_until_ms: u64,
+}
+
 fn custody(transferable: bool) -> Custody {
     if transferable { Custody::Transferable } else { Custody::Local }
 }

@@ -13,7 +13,7 @@ use crate::event::{
 };
 use crate::id::{Actor, BatchId, BureauId, PlanId};
 use crate::log::merkle;
-use crate::plan::IssueBatch;
+use crate::plan::{IssueBatch, Step};
 use crate::quorum::{self, LeaseRefused, Leased};
 use crate::violation::Violation;
 
@@ -151,6 +151,7 @@ impl State {
         let serial = &self.ceremony(batch.plan)?.plan.hsm_serial;
         let other = Violation::OtherHsm { wanted: serial.clone(), found: event.hsm_serial.clone() };
         require(event.hsm_serial == *serial, other)?;
+        self.require_usable(serial, &Step::IssueBatch(batch.issue.clone()), entry.time_ms)?;
         let known = batch.chunks.get(&event.chunk).map(ChunkState::lease);
         quorum::may_intend(known, event.token).map_err(|reason| lease_refused(event.chunk, event.token, reason))?;
         let batch = self.batch_mut(event.batch)?;
@@ -169,6 +170,8 @@ impl State {
         let slots = self.master_set(&batch.issue.profile, &batch.issue.profile_id)?.masters.len();
         let keys = u64::from(event.cards) * slots as u64;
         require(u64::from(event.keys) == keys, invalid("number of keys differs"))?;
+        let serial = &self.ceremony(batch.plan)?.plan.hsm_serial;
+        self.require_usable(serial, &Step::IssueBatch(batch.issue.clone()), entry.time_ms)?;
         if let Some(chunk) = self.batch_mut(event.batch)?.chunks.get_mut(&event.chunk) {
             chunk.outcome = Some(event.clone());
         }
@@ -191,6 +194,8 @@ impl State {
         require(event.root == manifest.root, differs("root"))?;
         require(event.cards == manifest.cards, differs("cards"))?;
         require(event.keys == manifest.keys, differs("keys"))?;
+        let serial = &self.ceremony(batch.plan)?.plan.hsm_serial;
+        self.require_usable(serial, &Step::IssueBatch(batch.issue.clone()), entry.time_ms)?;
         let batch = self.batch_mut(event.batch)?;
         batch.phase = BatchPhase::Released;
         batch.manifest = Some(event.manifest);

@@ -267,11 +267,15 @@ impl State {
         require(step_digest(step)? == event.parameters, Violation::ParametersDiffer)?;
         let other = Violation::OtherHsm { wanted: ceremony.plan.hsm_serial.clone(), found: event.hsm_serial.clone() };
         require(event.hsm_serial == ceremony.plan.hsm_serial, other)?;
+        self.require_usable(&event.hsm_serial, step, entry.time_ms)?;
         if matches!(step, Step::CreateMasters(_)) {
             let missing = ceremony.components_missing().len();
             require(missing == 0, Violation::ComponentsMissing { missing })?;
         }
         let phase = ceremony.moved(Move::Begin)?;
+        if step.makes_keys() {
+            self.tokens.keys_made(entry.index);
+        }
         let ceremony = self.ceremony_mut(event.plan)?;
         ceremony.phase = phase;
         if let Some(state) = ceremony.steps.get_mut(number as usize) {
@@ -308,6 +312,9 @@ impl State {
         };
         let phase = ceremony.moved(step)?;
         self.require_no_release_undone(event.plan, phase)?;
+        if self.ceremony(event.plan)?.plan.makes_keys() {
+            self.tokens.keys_made(entry.index);
+        }
         self.ceremony_mut(event.plan)?.phase = phase;
         self.stop_batch_of(event.plan, phase);
         Ok(())

@@ -40,6 +40,7 @@ impl State {
             return require(clean, Violation::ParametersDiffer);
         }
         require(event.fault.is_none(), Violation::ParametersDiffer)?;
+        self.require_usable(&ceremony.plan.hsm_serial, step, entry.time_ms)?;
         let step = step.clone();
         match &step {
             Step::FoundInstance(_) => return Err(Violation::AlreadyFounded),
@@ -55,6 +56,14 @@ impl State {
                 require(event.keys.is_empty(), Violation::ParametersDiffer)?;
                 self.require_released(issue.batch, event.document)?;
             }
+            Step::AcceptRisk(risk) => {
+                require(event.keys.is_empty() && event.document.is_none(), Violation::ParametersDiffer)?;
+                self.check_accept_risk(risk, entry.time_ms)?;
+                self.tokens.accept(event.plan, risk);
+            }
+        }
+        if step.makes_keys() {
+            self.tokens.keys_made(entry.index);
         }
         let ceremony = self.ceremony_mut(event.plan)?;
         if let Some(state) = ceremony.steps.get_mut(number as usize) {

@@ -85,6 +85,7 @@ impl State {
             // Comes with TrustBureau in one plan; its objects are checked when it happens.
             Step::SealTransportKey(_) => Ok(()),
             Step::IssueBatch(issue) => self.check_issue_batch(issue, entry.time_ms, documents),
+            Step::AcceptRisk(risk) => self.check_accept_risk(risk, entry.time_ms),
         }
     }
 

@@ -6,4 +6,5 @@ mod ceremonies;
 mod model;
 mod pausing;
 mod suites;
+mod tokens;
 mod world;

@@ -21,7 +21,7 @@ const OFFICERS: [&str; 4] = ["officer-a", "officer-b", "officer-c", "officer-d"]
 
 #[derive(Clone, Debug)]
 enum Action {
-    Open { requester: usize },
+    Open { requester: usize, risk: bool },
     Decide { officer: usize, plan: usize, approve: bool },
     Replay { officer: usize, from: usize, to: usize },
     Intent { plan: usize },
@@ -35,7 +35,7 @@ enum Action {
 fn action() -> impl Strategy<Value = Action> {
     let (officer, plan) = (0..4usize, 0..PLANS_MAX);
     prop_oneof![
-        1 => officer.clone().prop_map(|requester| Action::Open { requester }),
+        1 => (officer.clone(), any::<bool>()).prop_map(|(requester, risk)| Action::Open { requester, risk }),
         6 => (officer.clone(), plan.clone(), prop::bool::weighted(0.93)).prop_map(|(officer, plan, approve)| Action::Decide { officer, plan, approve }),
         1 => (officer.clone(), plan.clone(), plan.clone()).prop_map(|(officer, from, to)| Action::Replay { officer, from, to }),
         4 => plan.clone().prop_map(|plan| Action::Intent { plan }),
@@ -78,14 +78,16 @@ impl Oracle {
 
 fn run(actions: &[Action]) -> Result<(), TestCaseError> {
     let mut world = World::founded(2);
+    world.probe(&[10, 11]);
     let mut oracle = Oracle::default();
     let mut plans: Vec<PlanId> = Vec::new();
     for action in actions {
         let plan_of = |index: usize| plans.get(index).copied();
         match *action {
-            Action::Open { requester } => {
+            Action::Open { requester, risk } => {
                 if plans.len() < PLANS_MAX {
-                    let plan = world.masters_plan(&person(OFFICERS[requester]));
+                    let officer = person(OFFICERS[requester]);
+                    let plan = if risk { world.risk_plan(&officer, &[10], 1) } else { world.masters_plan(&officer) };
                     if let Ok(id) = world.open(&plan) {
                         oracle.requester.insert(id, requester);
                         oracle.opened_ms.insert(id, world.now_ms);
@@ -124,11 +126,14 @@ fn run(actions: &[Action]) -> Result<(), TestCaseError> {
             }
             Action::Outcome { plan } => {
                 let Some(id) = plan_of(plan) else { continue };
+                let accepted = world.state.acceptances().len();
                 if world.outcome(id).is_ok() {
                     prop_assert!(oracle.authorised(id, world.now_ms), "OUTCOME without authority");
                     let step = oracle.origin(id);
                     *oracle.outcomes.entry(step).or_default() += 1;
                     prop_assert_eq!(oracle.outcomes[&step], 1, "two OUTCOMEs for one step");
+                } else {
+                    prop_assert_eq!(world.state.acceptances().len(), accepted, "a risk accepted by nobody");
                 }
             }
             Action::Close { plan, officer, closing } => {
@@ -183,6 +188,7 @@ fn fold_again(world: &World) -> Result<(), TestCaseError> {
     prop_assert_eq!(again.root(), world.state.root());
     prop_assert_eq!(again.ceremonies(), world.state.ceremonies());
     prop_assert_eq!(again.masters(), world.state.masters());
+    prop_assert_eq!(again.acceptances(), world.state.acceptances());
     let (anchor, entries, checkpoint) = (world.anchor(), world.entry_bytes(), world.checkpoint());
     let evidence = Evidence {
         anchor: &anchor,
@@ -210,7 +216,7 @@ proptest! {
 fn the_model_reaches_effects_and_refusals() {
     use Action::{Decide, Intent, Open, Outcome};
     let script = [
-        Open { requester: 0 },
+        Open { requester: 0, risk: false },
         Intent { plan: 0 },
         Decide { officer: 1, plan: 0, approve: true },
         Decide { officer: 2, plan: 0, approve: true },
@@ -218,6 +224,9 @@ fn the_model_reaches_effects_and_refusals() {
         Outcome { plan: 0 },
     ];
     run(&script).unwrap();
+    let mut risky = script.clone();
+    risky[0] = Open { requester: 0, risk: true };
+    run(&risky).unwrap();
     let mut world = World::founded(2);
     let plan = world.masters_plan(&person("officer-a"));
     let id = world.open(&plan).unwrap();

@@ -1,6 +1,8 @@
 //! A whole instance in software: officers with real SM2 keys, a log that is folded as it grows.
 //! The HSM is absent; its outcomes are made up from the plan, as the fold expects them.
 
+mod tokens;
+
 use std::collections::BTreeMap;
 
 use der::Encode;
@@ -24,6 +26,8 @@ use kms_core::state::{Phase, State, step_digest};
 use kms_core::suite::{CardAlgorithm, Suite};
 use kms_core::violation::Violation;
 
+pub(crate) use tokens::probed;
+
 /// Life of every plan in these tests.
 pub(crate) const VALIDITY_MS: u64 = 100_000;
 /// Log span of every plan in these tests.
@@ -35,6 +39,7 @@ pub(crate) struct World {
     pub(crate) documents: BTreeMap<Digest, Vec<u8>>,
     pub(crate) entries: Vec<LogEntry>,
     pub(crate) now_ms: u64,
+    environment: Environment,
     officers: BTreeMap<PersonId, SecretKey>,
     instance: SecretKey,
     counter: u8,
@@ -61,7 +66,12 @@ fn kcv(number: u8) -> Kcv {
 impl World {
     /// A founded national instance: officers a, b, c, d, auditor x; every rule wants `approvals`.
     pub(crate) fn founded(approvals: u8) -> Self {
-        let mut world = Self::unfounded();
+        Self::founded_as(Environment::Test, approvals)
+    }
+
+    /// The same, founded as test or production.
+    pub(crate) fn founded_as(environment: Environment, approvals: u8) -> Self {
+        let mut world = Self { environment, ..Self::unfounded() };
         world.found(approvals, |_| {}).unwrap();
         world.make_keys();
         world
@@ -87,6 +97,7 @@ impl World {
             documents: BTreeMap::new(),
             entries: Vec::new(),
             now_ms: START_MS,
+            environment: Environment::Test,
             officers,
             instance: key(50),
             counter: 0,
@@ -191,7 +202,7 @@ impl World {
         Plan {
             label: Plan::LABEL.to_owned(),
             origin: origin(),
-            environment: Environment::Test,
+            environment: self.environment,
             nonce: Nonce::from_bytes([self.counter; 16]),
             requester,
             policy_epoch: 0,
@@ -314,12 +325,14 @@ impl World {
         )
     }
 
-    /// The outcome a faithful HSM would give for a masters plan.
+    /// The outcome a faithful HSM would give for a masters plan; a risk plan has an empty one.
     pub(crate) fn outcome_of(&self, plan: PlanId) -> StepOutcome {
-        let Some(Step::CreateMasters(create)) = self.state.ceremony(plan).unwrap().plan.steps.first() else {
-            panic!("a masters plan")
+        let masters = match self.state.ceremony(plan).unwrap().plan.steps.first() {
+            Some(Step::CreateMasters(create)) => create.masters.as_slice(),
+            Some(Step::AcceptRisk(_)) => &[],
+            other => panic!("a masters or risk plan, not {other:?}"),
         };
-        let keys = create.masters.iter().map(|m| KeyRecord {
+        let keys = masters.iter().map(|m| KeyRecord {
             name: m.name.clone(),
             group: m.group,
             version: m.version,

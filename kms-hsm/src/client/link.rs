@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use kms_core::digest::Digest;
 use kms_core::ports::{FaultClass, HsmError, HsmResult};
 use zeroize::Zeroizing;
 
+use super::inspector::Inspector;
 use super::process::{Launch, Worker};
 use crate::config::{HsmConfig, PinSource};
 use crate::vendor::{MapError, MapFault, VendorMap};
@@ -31,6 +33,8 @@ pub(crate) struct Shared {
     map: VendorMap,
     map_text: String,
     pin: Mutex<PinGate>,
+    /// One look at the token at a time: a probe makes objects that an audit would find.
+    looking: Mutex<()>,
 }
 
 struct PinGate {
@@ -47,7 +51,7 @@ impl Shared {
         })?;
         let map = VendorMap::parse(&config.map, &map_text)?;
         let pin = Mutex::new(PinGate { source: config.pin.clone(), fault: None });
-        Ok(Self { config, map, map_text, pin })
+        Ok(Self { config, map, map_text, pin, looking: Mutex::new(()) })
     }
 
     pub(crate) const fn map(&self) -> &VendorMap {
@@ -61,6 +65,30 @@ impl Shared {
     /// A person gives a new PIN, or says that the old one is right again.
     pub(crate) fn reset_pin(&self, source: PinSource) {
         *lock(&self.pin) = PinGate { source, fault: None };
+    }
+
+    /// SM3 of the vendor map's bytes.
+    pub(crate) fn map_digest(&self) -> Digest {
+        Digest::of(self.map_text.as_bytes())
+    }
+
+    /// Looks at the token through a worker of its own. Not repeated, whatever fails.
+    pub(crate) fn look<T>(&self, work: impl FnOnce(&mut Inspector) -> HsmResult<T>) -> HsmResult<T> {
+        let _alone = lock(&self.looking);
+        if let Some(fault) = self.pin_fault() {
+            return Err(fault);
+        }
+        let pin = lock(&self.pin).source.clone();
+        let seen = pin
+            .pin()
+            .and_then(|pin| Inspector::start(&self.config, &self.map_text, &pin))
+            .and_then(|mut inspector| work(&mut inspector));
+        if let Err(error) = &seen
+            && error.class == FaultClass::Pin
+        {
+            self.condemn_pin(error);
+        }
+        seen
     }
 
     fn pin_fault(&self) -> Option<HsmError> {

@@ -3,8 +3,8 @@
 use kms_core::id::ObjectId;
 use kms_core::keys::Signature;
 use kms_core::ports::{
-    Abilities, ChunkOrder, Hsm, HsmResult, InstanceKeyIds, InstancePublicKeys, MasterSpec, SealedComponent,
-    SealedMaster, TokenStatus, TrustedObject, TrustedRole, Wrapped, WrappedKey,
+    Abilities, ChunkOrder, ExpectedKey, Hsm, HsmResult, InstanceKeyIds, InstancePublicKeys, MasterSpec, ProbeVerdict,
+    SealedComponent, SealedMaster, TokenSnapshot, TokenStatus, TrustedObject, TrustedRole, Wrapped, WrappedKey,
 };
 use kms_core::secret::{Kcv, KcvMethod};
 use kms_core::suite::KeyWrap;
@@ -12,6 +12,7 @@ use kms_core::suite::KeyWrap;
 use super::{HsmClient, array, byte_string, bytes, done, items, kcvs, master, public_key, scaled, sealed};
 use crate::fault::refused;
 use crate::wire::{CHUNK_KEYS_MAX, KCV_BYTES, Request, Response, Sealed, WireKcv, garbled};
+use crate::{inventory, probe};
 
 impl Hsm for HsmClient {
     fn abilities(&self) -> Abilities {
@@ -166,6 +167,14 @@ impl Hsm for HsmClient {
 
     fn set_log_head(&self, head: &[u8]) -> HsmResult<()> {
         done(self.runtime.call(&Request::SetLogHead { head: head.to_vec() })?)
+    }
+
+    fn audit(&self, expected: &[ExpectedKey]) -> HsmResult<TokenSnapshot> {
+        self.shared.look(|inspector| inventory::audit(inspector, expected))
+    }
+
+    fn probe(&self) -> HsmResult<ProbeVerdict> {
+        self.shared.look(|inspector| probe::verdict(inspector, self.shared.map_digest()))
     }
 }
 

@@ -2,8 +2,11 @@
 
 use cryptoki_sys::{CKA_ID, CKA_LABEL, CKA_PRIVATE, CKA_TOKEN, CKA_TRUSTED, CKA_WRAP};
 
+use kms_core::ports::HsmResult;
+
 use super::bench::{Bench, Halt, Tried, need, no_scene, nothing};
 use crate::raw::Encoded;
+use crate::session::Token;
 use crate::template::Template;
 
 /// Label of the one token object the battery makes.
@@ -31,6 +34,13 @@ pub(super) fn copy_trusted(bench: &mut Bench<'_>) -> Tried {
     let key = bench.scene_key("a wrapping key", &template)?;
     let copy = bench.copy(key, &[(CKA_TRUSTED, true)])?;
     trusted(bench, copy, "the user made a TRUSTED copy")
+}
+
+/// Destroys what a battery left that was cut off in attack 21: the next audit would find it.
+pub(super) fn sweep(token: &mut Token) -> HsmResult<()> {
+    let left = token.find_all(&Template::default().flag(CKA_TOKEN, true).bytes(CKA_LABEL, LABEL))?;
+    let (session, functions) = (token.session()?, token.functions());
+    left.into_iter().try_for_each(|object| functions.destroy(session, object))
 }
 
 pub(super) fn second_identity(bench: &mut Bench<'_>) -> Tried {

@@ -47,6 +47,7 @@ const SPARED: [u8; 3] = [22, 23, 24];
 
 /// Runs the battery; answers one finding for each attack, by number.
 pub(crate) fn run(token: &mut Token, so_pin: Option<&Pin>) -> HsmResult<Vec<Finding>> {
+    identity::sweep(token)?;
     let mut bench = Bench::new(token)?;
     let mut findings =
         ANYWHERE.iter().map(|(id, attempts)| bench.attack(*id, attempts)).collect::<HsmResult<Vec<_>>>()?;

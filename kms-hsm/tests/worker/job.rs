@@ -2,13 +2,12 @@
 //! result is worked out again with values that lie outside: an imported master and a transport key of known value.
 
 use kms_core::ports::{
-    BureauHsm as _, BureauOfficerToken as _, ChunkOrder, Confirmation, Custody, FaultClass, Hsm as _, InstanceKeyIds,
-    RewrapItem, SealedMaster, SecurityOfficerToken as _, TrustedObject, TrustedRole,
+    BureauHsm as _, BureauOfficerToken as _, ChunkOrder, Confirmation, Custody, ExpectedKey, FaultClass, Hsm as _,
+    InstanceKeyIds, KeyKind as Kind, RewrapItem, SealedMaster, SecurityOfficerToken as _, TrustedObject, TrustedRole,
 };
 use kms_core::secret::Kcv;
-use kms_hsm::inventory::{self, Expected, Kind, State};
 
-use crate::harness::{USER_PIN, id, instance_ids, spec};
+use crate::harness::{id, instance_ids, spec};
 use crate::make::{Make, unwrap};
 
 /// Value of the master that is imported.
@@ -101,8 +100,9 @@ pub(crate) fn whole(make: &Make) {
     assert!(rewrapped.keys.iter().zip(&items).all(|(new, old)| *new != old.wrapped && new.wrap() == abilities.wrap));
 
     duties(make);
-    let master = |kind, number, kcv: Kcv| Expected { kind, id: id(number), name: number.to_string(), kcv: Some(kcv) };
-    let plain = |kind, id| Expected { kind, id, name: "key".to_owned(), kcv: None };
+    let key = |kind, id, made_here, kcv| ExpectedKey { kind, id, name: "key".to_owned(), made_here, kcv, public: None };
+    let master = |kind, number, kcv: Kcv| key(kind, id(number), number != 3, Some(kcv));
+    let plain = |kind, id| key(kind, id, kind != Kind::Recipient, None);
     let mut list = vec![
         master(Kind::LocalMaster, 1, kcvs[0]),
         master(Kind::TransferableMaster, 2, kcvs[1]),
@@ -117,8 +117,8 @@ pub(crate) fn whole(make: &Make) {
         plain(Kind::Storage, ids.storage),
     ];
     list.extend(ids.component_import.map(|id| plain(Kind::ComponentImport, id)));
-    let items = inventory::compare(&make.config("instance", USER_PIN), &list).unwrap();
-    assert!(items.iter().all(|item| item.state == State::Present), "{items:#?}");
+    let snapshot = hsm.audit(&list).unwrap();
+    assert_eq!(snapshot.differing().count(), 0, "{snapshot:#?}");
 }
 
 /// What every make does: signatures, storage, card index, log head.

@@ -63,6 +63,25 @@ fn a_token_in_use_is_spared_three_attacks_and_left_as_it_was() {
     kms_core::ports::Hsm::random(&hsm, 1).unwrap();
 }
 
+#[test]
+fn a_servers_verdict_has_the_open_attacks_by_number() {
+    use kms_core::ports::Hsm as _;
+    let site = Site::with_tokens(&["instance"]);
+    let (hsm, _) = crate::harness::ready(&site, "instance");
+    let verdict = hsm.probe().unwrap();
+    assert_eq!((verdict.open.as_slice(), verdict.untried.as_slice()), ([].as_slice(), [22, 23, 24].as_slice()));
+    assert_eq!(verdict.failed, []);
+    let status = hsm.status().unwrap();
+    assert_eq!((&verdict.serial, &verdict.model, &verdict.firmware), (&status.serial, &status.model, &status.firmware));
+    assert_eq!(verdict.map, kms_core::digest::Digest::of(&std::fs::read(crate::harness::map()).unwrap()));
+    let token = probe::ThrowAway::make(softhsm(), None, Some(worker()), DEADLINE).unwrap();
+    let verdict = kms_hsm::HsmClient::new(token.config().clone()).unwrap().probe().unwrap();
+    assert_eq!(verdict.open, [1, 2, 6, 7, 8, 10, 11, 12, 14, 16, 17, 21]);
+    assert!(verdict.firmware.starts_with("2.") && verdict.model.starts_with("SoftHSM"), "{verdict:?}");
+    let failed: Vec<_> = verdict.failed.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(failed, ["derivation, known answer", "key wrap, known answer opened"]);
+}
+
 /// Where Debian puts SoftHSM.
 pub(crate) fn softhsm() -> PathBuf {
     let places = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"];

@@ -29,7 +29,7 @@ pub fn prove(instance: &Instance, body: &ProveCard) -> Result<CardProofs, Fault>
     let state = instance.journal.state();
     let keys = state.keys().ok_or(Violation::NotFounded)?;
     let values = [card_data::number_value(number.expose())];
-    let mac = card_data::index(&*instance.hsm, keys.ids.index, &values)?.pop();
+    let mac = card_data::index(&instance.hsm, keys.ids.index, &values)?.pop();
     let mac = mac.ok_or_else(|| Fault::new(Code::HsmRefused, "no keyed hash"))?;
     let found = instance.store.read(|c| cards::occurrences(c, &mac).map_err(Fault::from))?;
     let mut proofs = Vec::with_capacity(found.len());

@@ -122,9 +122,9 @@ fn prepare(
     let chunk_cards = state.identity().ok_or(Violation::NotFounded)?.chunk_cards as usize;
     let salts = salts(instance, list.len())?;
     let numbers: Vec<_> = list.cards().iter().map(|card| card_data::number_value(card.number().expose())).collect();
-    let numbers = card_data::index(&*instance.hsm, keys.ids.index, &numbers)?;
+    let numbers = card_data::index(&instance.hsm, keys.ids.index, &numbers)?;
     let factors: Vec<_> = list.cards().iter().map(|card| card_data::factor_value(card.factor().as_bytes())).collect();
-    let factors = card_data::index(&*instance.hsm, keys.ids.index, &factors)?;
+    let factors = card_data::index(&instance.hsm, keys.ids.index, &factors)?;
     let mut prepared = Prepared { index: Vec::with_capacity(list.len()), chunks: Vec::new() };
     let all: Vec<_> = list.cards().iter().zip(salts.as_chunks::<SALT_BYTES>().0).collect();
     for (chunk, part) in (0u32..).zip(all.chunks(chunk_cards)) {

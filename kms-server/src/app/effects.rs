@@ -46,6 +46,8 @@ pub fn perform(instance: &Instance, state: &State, ceremony: &Ceremony, step: &S
         Step::ImportMasters(import) => import_masters(instance, state, ceremony, import).map(Some),
         Step::TrustBureau(trust) => trust_bureau(instance, trust),
         Step::SealTransportKey(seal) => seal_transport_key(instance, state, ceremony.id, seal).map(Some),
+        // What is accepted stands in the plan; the OUTCOME puts it in force.
+        Step::AcceptRisk(_) => Ok(Some(Effect::default())),
         Step::IssueBatch(_) => Err(Fault::new(Code::NothingToRun, "the batch engine makes the keys of a batch")),
     }
 }
@@ -81,7 +83,7 @@ fn create_instance_keys(instance: &Instance, state: &State, plan: &CreateInstanc
         import_key: made.import.clone(),
         component_key: made.component_import.clone(),
     };
-    let signed = sign(&*instance.hsm, plan.instance, &made.instance, anchor)?;
+    let signed = sign(&instance.hsm, plan.instance, &made.instance, anchor)?;
     let mut keys = vec![
         record("LOG", plan.log, None, Some(made.log.into())),
         record("INSTANCE", plan.instance, None, Some(made.instance.into())),
@@ -236,7 +238,7 @@ fn seal_transport_key(
 
 fn sealed_keys(instance: &Instance, state: &State, tbs: SealedKeys) -> Result<Effect, Fault> {
     let own = own_keys(state)?;
-    let signed = sign(&*instance.hsm, own.ids.instance, &own.instance, tbs)?;
+    let signed = sign(&instance.hsm, own.ids.instance, &own.instance, tbs)?;
     Ok(Effect { keys: Vec::new(), document: Some(signed.bytes().to_vec()) })
 }
 
@@ -273,7 +275,7 @@ fn import_masters(
         keys: checks.collect(),
         imported_ms: super::view::now_ms(instance)?,
     };
-    let signed = sign(&*instance.hsm, own.ids.instance, &own.instance, receipt)?;
+    let signed = sign(&instance.hsm, own.ids.instance, &own.instance, receipt)?;
     Ok(Effect { keys, document: Some(signed.bytes().to_vec()) })
 }
 

@@ -21,6 +21,7 @@ use kms_core::violation::Violation;
 
 use super::{proposals::Randoms, steps, view};
 use crate::fault::Fault;
+use crate::inspection;
 use crate::instance::Instance;
 use crate::journal::Act;
 
@@ -35,6 +36,7 @@ const KEY_IDS: usize = 6;
 pub fn draft(instance: &Instance, draft: &GenesisDraft) -> Result<Vec<u8>, Fault> {
     require_unfounded(instance)?;
     let serial = instance.token()?.serial;
+    inspection::require_right_answers(instance)?;
     let mut randoms = Randoms::draw(instance, 1 + KEY_IDS)?;
     let people = people(draft)?;
     let now_ms = view::now_ms(instance)?;
@@ -94,6 +96,8 @@ pub fn submit(instance: &Instance, submit: &GenesisSubmit) -> Result<CeremonyVie
         instance.journal.commit(|_, _| Ok((act, ())))?;
         tracing::info!(plan = %id, "instance founded");
     }
+    // First binding: what the token is and what is in it, before a key is made there.
+    inspection::look_if_due(instance)?;
     steps::advance(instance, id, &Actor::Own, None)
 }
 

@@ -1,15 +1,19 @@
 //! Health: what works, what does not, and why. Never fails itself.
 
 use kms_api::body::{
-    DatabaseHealth, EngineHealth, EngineState, Health, HsmHealth, HsmState, LogHealth, Overall, PinStateName,
+    AuditHealth, DatabaseHealth, DifferingObject, EngineHealth, EngineState, Health, HsmHealth, HsmState, LogHealth,
+    Overall, PinStateName, ProbeHealth,
 };
 use kms_api::problem::Code;
 use kms_api::text::Text;
 use kms_core::plan::{Environment, Level};
 use kms_core::ports::{FaultClass, HsmResult, PinState, TokenStatus};
+use kms_core::state::State;
 use kms_core::violation::Violation;
 
+use super::view;
 use crate::fault::Fault;
+use crate::inspection;
 use crate::instance::{BUILD, Instance};
 use crate::store::backend;
 
@@ -58,15 +62,21 @@ pub const fn environment_name(environment: Environment) -> &'static str {
 
 fn hsm(instance: &Instance, status: HsmResult<TokenStatus>) -> HsmHealth {
     let trouble = instance.trouble();
+    let state = instance.journal.state();
+    if let Err(error) = &status {
+        inspection::lost(instance, &error.clone().into());
+    }
     match status {
         Ok(status) => HsmHealth {
             state: match (&trouble, status.user_pin) {
                 _ if !instance.accepts(&status) => HsmState::SoftwareToken,
                 (_, PinState::Locked | PinState::FinalTry) => HsmState::Pin,
                 (Some((state, _)), _) => *state,
-                (None, _) => HsmState::Ok,
+                (None, _) => served(instance, &state, &status.serial),
             },
             sandbox: status.restrictions.iter().map(Into::into).collect(),
+            audit: audit(instance, &state, &status.serial),
+            probe: probe(&state, &status.serial),
             serial: Some(status.serial),
             label: Some(status.label),
             model: Some(status.model),
@@ -87,8 +97,60 @@ fn hsm(instance: &Instance, status: HsmResult<TokenStatus>) -> HsmHealth {
             lanes_given: None,
             sandbox: Vec::new(),
             error: Some(error.to_string()),
+            audit: None,
+            probe: None,
         },
     }
+}
+
+/// Are its keys in use?
+fn served(instance: &Instance, state: &State, serial: &str) -> HsmState {
+    if state.keys().is_none() {
+        return HsmState::Ok;
+    }
+    let known = |id: &[u8]| state.expected_keys().iter().any(|key| key.id.as_bytes() == id);
+    let audit = state.token(serial).and_then(|token| token.audit.as_ref());
+    let differs = audit.is_some_and(|audit| audit.found.differing.iter().any(|object| known(object.id.as_bytes())));
+    let now_ms = view::now_ms(instance).unwrap_or_else(|_| state.last_time_ms());
+    match (instance.hsm.is_examined(), state.require_fit(serial, now_ms)) {
+        (false, _) => HsmState::Examining,
+        (true, Err(_)) => HsmState::Unfit,
+        (true, Ok(())) if differs => HsmState::KeysDiffer,
+        (true, Ok(())) => HsmState::Ok,
+    }
+}
+
+fn audit(instance: &Instance, state: &State, serial: &str) -> Option<AuditHealth> {
+    let audit = state.token(serial)?.audit.as_ref()?;
+    let differing = audit.found.differing.iter().map(|object| {
+        let id: String = object.id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let detail = instance.inspection.detail(&id);
+        DifferingObject { id, state: object.kind.name().to_owned(), detail }
+    });
+    Some(AuditHealth {
+        at_ms: audit.time_ms,
+        snapshot: Text(audit.found.snapshot),
+        objects: audit.found.objects,
+        keys: audit.found.keys,
+        differences: audit.found.differences,
+        differing: differing.collect(),
+        alarms: state.alarms().len() as u64,
+    })
+}
+
+fn probe(state: &State, serial: &str) -> Option<ProbeHealth> {
+    let probe = state.token(serial)?.probe.as_ref()?;
+    let found = &probe.found;
+    Some(ProbeHealth {
+        at_ms: probe.time_ms,
+        model: found.model.clone(),
+        firmware: found.firmware.clone(),
+        map: Text(found.map),
+        open: found.open.clone(),
+        unaccepted: state.unaccepted(found, state.last_time_ms()),
+        untried: found.untried.clone(),
+        failed: found.failed.clone(),
+    })
 }
 
 /// What a fault says of the HSM, if it is about the HSM.
@@ -98,6 +160,8 @@ pub fn hsm_state(fault: &Fault) -> Option<HsmState> {
         Fault::Problem(problem) if problem.code() == Code::HsmPin.name() => Some(HsmState::Pin),
         Fault::Problem(problem) if problem.code() == Code::SoftwareToken.name() => Some(HsmState::SoftwareToken),
         Fault::Violation(Violation::OtherHsm { .. }) => Some(HsmState::Unavailable),
+        Fault::Violation(Violation::KeyNotServed { .. }) => Some(HsmState::KeysDiffer),
+        Fault::Violation(violation) if violation.is_about_token() => Some(HsmState::Unfit),
         Fault::Violation(_) | Fault::Problem(_) | Fault::Store(_) | Fault::File(_) | Fault::Encoding(_) => None,
     }
 }

@@ -11,8 +11,8 @@ use kms_core::encoding::{self, Document as _, Signed};
 use kms_core::event::{Event, Opened};
 use kms_core::id::{Actor, Nonce, ObjectId, PlanId, ProfileId, RegionCode};
 use kms_core::plan::{
-    CreateMasters, Custodian, ImportMasters, MasterEntry, Plan, SealMasters, SealTransportKey, Step, TrustBureau,
-    TrustNation, TrustProvince,
+    AcceptRisk, CreateMasters, Custodian, ImportMasters, MasterEntry, Plan, SealMasters, SealTransportKey, Step,
+    TrustBureau, TrustNation, TrustProvince,
 };
 use kms_core::policy::Operation;
 use kms_core::ports::Custody;
@@ -157,6 +157,10 @@ fn steps(instance: &Instance, proposal: &Proposal) -> Result<(Vec<Step>, Option<
             let step = import_masters(instance, &bytes, &profile.0, *transferable)?;
             Ok((vec![Step::ImportMasters(step)], Some(bytes)))
         }
+        Proposal::AcceptRisk { attacks, reason, valid_until_ms } => {
+            let step = accept_risk(instance, attacks, reason, *valid_until_ms)?;
+            Ok((vec![Step::AcceptRisk(step)], None))
+        }
         Proposal::RegisterBureau { application, valid_until_ms } => {
             Ok((register_bureau(instance, &application.0, *valid_until_ms)?, None))
         }
@@ -264,6 +268,24 @@ pub fn algorithm(instance: &Instance, profile: &KeyProfile) -> Result<CardAlgori
     Err(Fault::new(Code::AlgorithmDiffers, detail))
 }
 
+/// Model, firmware and map are those of the last probe: what officers accept is what was found.
+fn accept_risk(instance: &Instance, attacks: &[u8], reason: &str, valid_until_ms: u64) -> Result<AcceptRisk, Fault> {
+    let state = instance.journal.state();
+    let serial = &state.identity().ok_or(Violation::NotFounded)?.hsm_serial;
+    let unexamined = || Violation::TokenUnexamined { serial: serial.clone() };
+    let probe = state.token(serial).and_then(|token| token.probe.as_ref()).ok_or_else(unexamined)?;
+    let mut attacks = attacks.to_vec();
+    attacks.sort_unstable();
+    Ok(AcceptRisk {
+        model: probe.found.model.clone(),
+        firmware: probe.found.firmware.clone(),
+        map: probe.found.map,
+        attacks,
+        reason: reason.to_owned(),
+        valid_until_ms,
+    })
+}
+
 /// A profile that keeps its masters local is not overruled by a proposal.
 fn require_custody(profile: Custody, transferable: bool) -> Result<(), Fault> {
     if transferable && profile == Custody::Local {
@@ -281,5 +303,6 @@ pub const fn operation(proposal: &Proposal) -> Operation {
         Proposal::PairNation { .. } => Operation::PairNation,
         Proposal::ImportMasters { .. } => Operation::ImportMasters,
         Proposal::RegisterBureau { .. } => Operation::RegisterBureau,
+        Proposal::AcceptRisk { .. } => Operation::AcceptRisk,
     }
 }

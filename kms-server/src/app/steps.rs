@@ -55,6 +55,9 @@ pub fn advance(instance: &Instance, plan: PlanId, actor: &Actor, role: Option<Ro
             }
         }
     }
+    if instance.journal.state().ceremony(plan)?.plan.makes_keys() {
+        instance.inspection.ask();
+    }
     if let Err(fault) = instance.checkpointer.sign() {
         tracing::warn!(%fault, "no checkpoint after a ceremony; the next second tries again");
     }

@@ -164,7 +164,8 @@ const fn product(step: &Step) -> &'static str {
         | Step::CreateMasters(_)
         | Step::TrustProvince(_)
         | Step::TrustNation(_)
-        | Step::TrustBureau(_) => "document",
+        | Step::TrustBureau(_)
+        | Step::AcceptRisk(_) => "document",
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn release(instance: &Instance, id: BatchId) -> Result<(), Fault> {
     let keys = state.keys().ok_or(Violation::NotFounded)?;
     let manifest = manifest(instance, &state, batch, checkpoint.note)?;
     let (root, count) = (manifest.root, manifest.keys);
-    let signed = sign(&*instance.hsm, keys.ids.instance, &keys.instance, manifest)?;
+    let signed = sign(&instance.hsm, keys.ids.instance, &keys.instance, manifest)?;
     let document = signed.digest();
     let plan = batch.plan;
     let released = BatchReleased { batch: id, manifest: document, root, cards: batch.issue.cards, keys: count };

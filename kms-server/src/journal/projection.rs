@@ -47,7 +47,9 @@ pub(super) fn project(
         | Event::ChunkIntent(_)
         | Event::ChunkOutcome(_)
         | Event::HandOverConfirmed(_)
-        | Event::Refused(_) => {}
+        | Event::Refused(_)
+        | Event::TokenAudited(_)
+        | Event::TokenProbed(_) => {}
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! One document of every type, with every alternative of steps and events, optional fields there and not.
 
+mod token;
+
 use std::path::Path;
 
 use der::asn1::OctetString;
@@ -193,6 +195,7 @@ fn steps(key: &SecretKey) -> Vec<Step> {
             kek: object(9),
             kek_kcv: kcv(),
         }),
+        token::step(),
     ]
 }
 
@@ -271,6 +274,7 @@ fn events(key: &SecretKey) -> Vec<Event> {
             .map(|reason| Event::Paused(Paused { plan, reason })),
     );
     let persons = ["li-na", "zhang-wei"].map(|id| PersonId::new(id).unwrap());
+    events.extend(token::events());
     events.push(Event::Authorised(Authorised { plan, persons: persons.to_vec() }));
     events.extend([None, Some(octets(&[1; 32]))].map(|subject| {
         let (operation, code) = ("POST /v1/batches".to_owned(), "batch-known".to_owned());

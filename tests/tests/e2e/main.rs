@@ -21,6 +21,7 @@ mod harness;
 mod hsm;
 mod http;
 mod independent;
+mod inspection;
 mod memory;
 mod packages;
 mod production;

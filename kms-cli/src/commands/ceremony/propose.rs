@@ -92,6 +92,20 @@ pub(crate) enum Propose {
         #[command(flatten)]
         common: Common,
     },
+    /// Live with attacks that work on the server's HSM, for a time
+    AcceptRisk {
+        /// Attacks by number, as `kms hsm status --server` shows them
+        #[arg(long, value_name = "N,N,…", value_delimiter = ',', required = true)]
+        attack: Vec<u8>,
+        /// Why, in words that the other officers and an auditor can judge
+        #[arg(long)]
+        reason: String,
+        /// Days for which it is accepted
+        #[arg(long, value_name = "DAYS")]
+        valid_days: u64,
+        #[command(flatten)]
+        common: Common,
+    },
 }
 
 /// Options of every proposal.
@@ -169,11 +183,20 @@ impl Propose {
             }
             Self::RegisterBureau { application, valid_days, common } => {
                 let signed = files::read_signed::<BureauApplication>(application)?;
-                let valid_until_ms = now_ms().saturating_add(valid_days.saturating_mul(DAY_MS));
+                let valid_until_ms = in_days(*valid_days);
                 (Proposal::RegisterBureau { application: Base64(signed.bytes().to_vec()), valid_until_ms }, common)
+            }
+            Self::AcceptRisk { attack, reason, valid_days, common } => {
+                let (attacks, valid_until_ms) = (attack.clone(), in_days(*valid_days));
+                (Proposal::AcceptRisk { attacks, reason: reason.clone(), valid_until_ms }, common)
             }
         })
     }
+}
+
+/// So many days from now.
+fn in_days(days: u64) -> u64 {
+    now_ms().saturating_add(days.saturating_mul(DAY_MS))
 }
 
 /// A token calls a key local only if it made it itself (CKA_NEVER_EXTRACTABLE).

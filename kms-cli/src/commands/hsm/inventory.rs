@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use kms_core::state::State as LogState;
-use kms_hsm::inventory::{self, Expected, Item, Kind, State};
+use kms_core::ports::{AuditedObject, Hsm as _, ObjectState};
+use kms_hsm::HsmClient;
+use serde_json::{Value, json};
 
 use crate::commands::anchor;
 use crate::console;
@@ -48,67 +49,43 @@ impl Inventory {
         let named = self.token.named(&settings)?;
         let pin_file = self.pin_file.clone().or(settings.pin_file);
         let pin = token::pin(pin_file.as_deref(), "user PIN")?;
-        let items = inventory::compare(&named.config(pin), &key_list(&report.state))?;
+        let client = HsmClient::new(named.config(pin)).map_err(|reason| token::bad_map(&reason))?;
+        let snapshot =
+            client.audit(&report.state.expected_keys()).map_err(|error| token::failed(error, || client.status()))?;
+        let lines = &snapshot.lines;
         if self.json {
-            console::json(&items)?;
+            console::json(&lines.iter().map(machine).collect::<Vec<_>>())?;
         } else {
-            items.iter().for_each(row);
+            lines.iter().for_each(|line| console::say(&told(line)));
+            console::note(&format!("snapshot of {} objects: {}", snapshot.objects, snapshot.digest));
         }
-        let differing: Vec<_> = items.iter().filter(|item| item.state != State::Present).collect();
+        let differing: Vec<_> = snapshot.differing().collect();
         if differing.is_empty() {
             return Ok(());
         }
         Err(Failure::not_verified(
-            format!("{} of {} objects are not as the log says", differing.len(), items.len()),
+            format!("{} of {} objects are not as the log says", differing.len(), lines.len()),
             "stop issuing; find out by whom and when each was made or changed, before anything is repaired",
         )
         .with_lines(differing.into_iter().map(told)))
     }
 }
 
-/// What the instance believes it has, by the log.
-fn key_list(state: &LogState) -> Vec<Expected> {
-    let key = |kind, id, name: String, kcv| Expected { kind, id, name, kcv };
-    let mut list = Vec::new();
-    if let Some(keys) = state.keys() {
-        let ids = &keys.ids;
-        let own = [
-            (Kind::Signing, ids.log, "log"),
-            (Kind::Signing, ids.instance, "instance"),
-            (Kind::Import, ids.import, "masters"),
-            (Kind::Index, ids.index, "cards"),
-            (Kind::Storage, ids.storage, "lists"),
-        ];
-        list.extend(own.map(|(kind, id, name)| key(kind, id, name.to_owned(), None)));
-        let components = ids.component_import.map(|id| key(Kind::ComponentImport, id, "components".to_owned(), None));
-        list.extend(components);
-    }
-    for set in state.masters().values() {
-        let kind = if set.transferable { Kind::TransferableMaster } else { Kind::LocalMaster };
-        list.extend(set.masters.iter().map(|master| key(kind, master.id, master.title(), Some(master.kcv))));
-    }
-    for (region, province) in state.provinces() {
-        list.push(key(Kind::Recipient, province.recipient, format!("province {region}"), None));
-    }
-    for (name, bureau) in state.bureaus() {
-        list.push(key(Kind::Recipient, bureau.recipient, format!("bureau {name}"), None));
-        list.push(key(Kind::Transport, bureau.kek, format!("bureau {name}"), Some(bureau.kek_kcv)));
-    }
-    list
+fn hex(id: &[u8]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn told(item: &Item) -> String {
-    let state = match item.state {
-        State::Present => "present",
-        State::Missing => "MISSING",
-        State::Duplicate => "DUPLICATE",
-        State::Wrong => "WRONG",
-        State::Unknown => "UNKNOWN",
+fn machine(line: &AuditedObject) -> Value {
+    json!({
+        "state": line.state.name(), "name": line.name, "class": line.class, "id": hex(&line.id), "detail": line.detail,
+    })
+}
+
+fn told(line: &AuditedObject) -> String {
+    let state = match line.state {
+        ObjectState::Present => "present".to_owned(),
+        other => other.name().to_uppercase(),
     };
-    let detail = if item.detail.is_empty() { String::new() } else { format!(": {}", item.detail) };
-    format!("{state:<9} {} ({}, id {}){detail}", item.name, item.class, item.id)
-}
-
-fn row(item: &Item) {
-    console::say(&told(item));
+    let detail = if line.detail.is_empty() { String::new() } else { format!(": {}", line.detail) };
+    format!("{state:<9} {} ({}, id {}){detail}", line.name, line.class, hex(&line.id))
 }
