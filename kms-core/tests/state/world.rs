@@ -3,9 +3,10 @@
 
 mod tokens;
 
+mod export;
+
 use std::collections::BTreeMap;
 
-use der::Encode;
 use kms_core::digest::Digest;
 use kms_core::document::TrustAnchor;
 use kms_core::encoding::{self, Document, Signed};
@@ -382,24 +383,6 @@ impl World {
     fn object(&mut self) -> ObjectId {
         self.counter += 1;
         ObjectId::from_bytes([self.counter; 16])
-    }
-
-    /// The entries as an export holds them.
-    pub(crate) fn entry_bytes(&self) -> Vec<u8> {
-        self.entries.iter().flat_map(|entry| entry.to_der().unwrap()).collect()
-    }
-
-    /// A checkpoint note over the whole log, signed by the log key.
-    pub(crate) fn checkpoint(&self) -> String {
-        let head = kms_core::log::checkpoint::Checkpoint::new(origin().as_str(), self.state.size(), self.state.root())
-            .unwrap();
-        let signature = key(51).sign(head.text().as_bytes()).unwrap();
-        head.into_note(key(51).public(), &signature).to_string()
-    }
-
-    /// The signed trust anchor.
-    pub(crate) fn anchor(&self) -> Vec<u8> {
-        self.documents[&self.state.keys().unwrap().anchor].clone()
     }
 }
 
