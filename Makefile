@@ -5,12 +5,15 @@
 
 COUNT ?= 1000
 DIR   ?= demo
+SUITE ?= sm
+MAP   ?=
 
 .PHONY: help demo test bench conformance sanitize build setup fmt clean-demo
 
 help:
 	@echo "make demo    two throw-away instances, all ceremonies, a batch of $(COUNT) cards, an audit: in $(DIR)/"
-	@echo "             (COUNT=120 for fewer cards, CARDS=FILE for a list of your own, DIR=PATH for another place)"
+	@echo "             (COUNT=120 for fewer cards, CARDS=FILE for a list of your own, DIR=PATH for another place,"
+	@echo "             SUITE=intl for AES, P-256 and RSA on SoftHSM, MAP=sansec for hsm-sim in a vendor's numbers)"
 	@echo "make test    format, lints, documentation, every test, the independent decoder"
 	@echo "make bench   speed of the parts that a batch spends its time in"
 	@echo "make conformance  the cryptoki crate's own test-suite against the token simulator"
@@ -20,7 +23,7 @@ help:
 	@echo "make fmt     formats the code"
 
 demo:
-	@scripts/demo '$(DIR)' '$(COUNT)' '$(CARDS)'
+	@scripts/demo '$(DIR)' '$(COUNT)' '$(CARDS)' '$(SUITE)' '$(MAP)'
 
 test:
 	@scripts/test

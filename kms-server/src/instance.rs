@@ -12,7 +12,7 @@ use kms_api::body::HsmState;
 use kms_api::problem::Code;
 use kms_core::event::{Event, Started};
 use kms_core::plan::Environment;
-use kms_core::ports::{Hold, Hsm, PinState, Restriction, TokenStatus};
+use kms_core::ports::{Abilities, Hold, Hsm, PinState, Restriction, TokenStatus};
 use kms_core::violation::Violation;
 use kms_hsm::SANDBOX_INCOMPLETE;
 use thiserror::Error;
@@ -109,7 +109,7 @@ impl Instance {
         let packages = Packages::open(&config.data_dir)?;
         let store = Arc::new(Store::open(&config.data_dir.join("kms.db"))?);
         let journal = Arc::new(Journal::load(store.clone(), &config.origin)?);
-        check_identity(&config, &journal)?;
+        check_identity(&config, &journal, hsm.abilities())?;
         let hsm = Arc::new(GuardedHsm::new(hsm, journal.clone(), store.clone()));
         let checkpointer = Checkpointer::new(store.clone(), journal.clone(), hsm.clone());
         let instance = Self {
@@ -231,7 +231,7 @@ fn take_lock(config: &Config) -> Result<File, StartError> {
     }
 }
 
-fn check_identity(config: &Config, journal: &Journal) -> Result<(), StartError> {
+fn check_identity(config: &Config, journal: &Journal, hsm: Abilities) -> Result<(), StartError> {
     let state = journal.state();
     let Some(identity) = state.identity() else {
         return Ok(());
@@ -241,6 +241,7 @@ fn check_identity(config: &Config, journal: &Journal) -> Result<(), StartError> 
         ("mode", identity.level == config.level),
         ("region", identity.region == config.region),
         ("environment", identity.environment == config.environment),
+        ("vendor map (its suite)", identity.suite == hsm.suite),
     ];
     match fields.iter().find(|(_, same)| !same) {
         Some((field, _)) => Err(StartError::OtherInstance { field }),
