@@ -71,7 +71,8 @@ fn a_log_head_that_is_replaced_survives_a_crash_in_between() {
     let make = Make::softhsm();
     make.init("instance");
     make.hsm("instance").set_log_head(b"head 1").unwrap();
-    let marker = make.directory.path().join("once");
+    // In the only folder that the worker may write to.
+    let marker = make.directory.path().join("tokens/once");
     std::fs::write(&marker, "").unwrap();
     let mut config = make.config("instance", USER_PIN);
     let softhsm = std::mem::replace(&mut config.module, library("libfaulty_module.so"));
