@@ -9,6 +9,7 @@
 
 mod api;
 mod attribute;
+pub mod clone;
 mod fault;
 mod ffi;
 mod mechanism;

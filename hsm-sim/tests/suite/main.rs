@@ -12,6 +12,7 @@ mod attacks_handles;
 mod attacks_variants;
 mod boundary;
 mod chain;
+mod copies;
 mod faults;
 mod faults_answers;
 mod faults_script;
