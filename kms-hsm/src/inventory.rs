@@ -135,11 +135,12 @@ pub(crate) fn run(token: &mut Token, wanted: &[Wanted]) -> HsmResult<Seen> {
     if handles.len() == OBJECTS_MAX {
         return Err(refused("C_FindObjects", "OBJECT_COUNT", format!("at least {OBJECTS_MAX} objects")));
     }
-    let head = storage::find_head(token)?;
+    // A server may be replacing its log head now: for a moment there are two.
+    let heads = storage::heads(token)?;
     let mut objects = Vec::with_capacity(handles.len());
     let mut digests = Vec::with_capacity(handles.len());
     for handle in handles {
-        if Some(handle) == head {
+        if heads.contains(&handle) {
             continue;
         }
         let class = functions.value(session, handle, CKA_CLASS)?.and_then(|bytes| bytes.try_into().ok());

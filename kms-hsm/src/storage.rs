@@ -149,8 +149,13 @@ pub(crate) fn set_log_head(token: &mut Token, head: &[u8]) -> HsmResult<()> {
     Err(fault(FaultClass::Indeterminate, "set_log_head", "LOG_HEAD", "the token shows another record than was set"))
 }
 
+/// Every record, also one that another process is replacing at this moment.
+pub(crate) fn heads(token: &mut Token) -> HsmResult<Vec<CK_OBJECT_HANDLE>> {
+    token.find_all(&head_template())
+}
+
 /// The record; of several, which a replacement cut off in the middle leaves, the latest.
-pub(crate) fn find_head(token: &mut Token) -> HsmResult<Option<CK_OBJECT_HANDLE>> {
+fn find_head(token: &mut Token) -> HsmResult<Option<CK_OBJECT_HANDLE>> {
     let found = token.find_all(&head_template())?;
     if let [] | [_] = found.as_slice() {
         return Ok(found.first().copied());

@@ -78,8 +78,7 @@ fn a_servers_verdict_has_the_open_attacks_by_number() {
     let verdict = kms_hsm::HsmClient::new(token.config().clone()).unwrap().probe().unwrap();
     assert_eq!(verdict.open, [1, 2, 6, 7, 8, 10, 11, 12, 14, 16, 17, 21]);
     assert!(verdict.firmware.starts_with("2.") && verdict.model.starts_with("SoftHSM"), "{verdict:?}");
-    let failed: Vec<_> = verdict.failed.iter().map(|check| check.name.as_str()).collect();
-    assert_eq!(failed, ["derivation, known answer", "key wrap, known answer opened"]);
+    assert_eq!(verdict.failed, []);
 }
 
 /// Where Debian puts SoftHSM.
