@@ -75,7 +75,8 @@ impl Search {
             found.counts[kind] += 1;
             found.loose[kind] += usize::from(!kept);
             if kind != CANARY && found.places.len() < 12 {
-                found.places.push(format!("{} at {}", KINDS[kind], place(hit.start())));
+                let window = hex::encode(&bytes[hit.start()..hit.end()]);
+                found.places.push(format!("{} at {}: {window}", KINDS[kind], place(hit.start())));
             }
         }
     }
