@@ -17,7 +17,9 @@ use crate::id::ObjectId;
 use crate::keys::{SealingKey, Signature, VerifyingKey};
 use crate::secret::Kcv;
 
-pub use inspection::{AuditedObject, ExpectedKey, FailedCheck, KeyKind, ObjectState, ProbeVerdict, TokenSnapshot};
+pub use inspection::{
+    AuditedObject, ExpectedKey, FailedCheck, KeyKind, ObjectState, ProbeVerdict, SM1_ANSWER, TokenSnapshot,
+};
 
 /// What the caller may do about a failed HSM call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ pub use ceremony::{Ceremony, Recorded, StepState, step_digest};
 pub use founding::Identity;
 pub use phase::{Move, Phase};
 pub use plan_check::checked_anchor;
-pub use token::{Acceptance, Alarm, Finding, Token};
+pub use token::{Acceptance, Alarm, Finding, Token, stops};
 
 use crate::certificate::Certificate;
 use crate::digest::Digest;

@@ -112,6 +112,9 @@ impl TokenSnapshot {
     }
 }
 
+/// Name of the known-answer test with the public vector of SM1.
+pub const SM1_ANSWER: &str = "SM1, known answer";
+
 /// A known-answer test or examination that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedCheck {

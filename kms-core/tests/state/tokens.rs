@@ -283,6 +283,27 @@ fn a_test_instance_only_reports_open_attacks_but_no_instance_works_with_wrong_an
     }
 }
 
+/// SM1 is not public: a simulator's stand-in must fail its vector, and serves to try the way only.
+#[test]
+fn a_stand_in_for_sm1_serves_in_test_instances_only() {
+    for environment in [Environment::Test, Environment::Production] {
+        let mut world = World::founded_as(environment, 2);
+        world.audit("s", &[]).unwrap();
+        let stand_in = |others: &[&str]| {
+            let mut found = probed(&[]);
+            found.failed =
+                others.iter().chain(&[kms_core::ports::SM1_ANSWER]).map(|check| (*check).to_owned()).collect();
+            found
+        };
+        world.append(Actor::Own, Event::TokenProbed(stand_in(&[]))).unwrap();
+        let refused = Err(Violation::KnownAnswerFailed { check: kms_core::ports::SM1_ANSWER.to_owned() });
+        let expected = if environment == Environment::Test { Ok(()) } else { refused };
+        assert_eq!(world.state.require_fit(SERIAL, world.now_ms), expected);
+        world.append(Actor::Own, Event::TokenProbed(stand_in(&["block cipher, known answer"]))).unwrap();
+        assert!(world.state.require_fit(SERIAL, world.now_ms).is_err(), "another wrong answer stops both");
+    }
+}
+
 #[test]
 fn officers_read_each_attack_in_words() {
     let mut world = World::founded(2);

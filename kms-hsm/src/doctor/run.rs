@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use cryptoki_sys::{CKA_CHECK_VALUE, CKA_ENCRYPT, CKA_EXTRACTABLE, CKA_KEY_TYPE};
-use kms_core::ports::HsmResult;
+use kms_core::ports::{HsmResult, SM1_ANSWER};
 
 use super::{Check, State, answers, keys, pairs};
 use crate::probe::bench::{Bench, Halt};
@@ -32,7 +32,7 @@ type Row = (&'static str, fn(&VendorMap) -> Operation, &'static str, fn(&mut Ben
 const ROWS: &[Row] = &[
     ("digest, known answer", |_| Operation::Digest, NUMBERS, digest),
     ("block cipher, known answer", |_| Operation::Ecb, NUMBERS, block),
-    ("SM1, known answer", |_| Operation::Sm1Ecb, NOT_SM1, sm1),
+    (SM1_ANSWER, |_| Operation::Sm1Ecb, NOT_SM1, sm1),
     ("check value, known answer", |_| Operation::Ecb, NUMBERS, check_value),
     ("key generation", |_| Operation::KeyGen, NUMBERS, key_generation),
     ("signature, verified in software", |_| Operation::Sign, NUMBERS, pairs::signature),
