@@ -12,15 +12,16 @@ use kms_core::sm2::SecretKey;
 
 use crate::check_value::{self, compare};
 use crate::config::Lanes;
-use crate::fault::{about, from_cryptoki, refused};
+use crate::fault::{about, refused};
 use crate::instance::named;
 use crate::lanes::{Lane, Spans};
-use crate::masters::unwrap;
+use crate::masters::{remove, unwrap};
 use crate::pair::{self, SM2_CURVE, public_object};
 use crate::raw::{Encoded, Mechanism, Parameter};
 use crate::session::{Passing, Token, missing};
 use crate::template::{BUREAU_IMPORT, BUREAU_TRANSPORT, CARD, INERT_PUBLIC, PERSONALIZATION};
-use crate::vendor::{Operation, Suite};
+use crate::twice::{steady_value, twice, unsteady};
+use crate::vendor::{Operation, Recheck, Suite};
 use crate::wire::CHUNK_KEYS_MAX;
 
 /// Makes or adopts (by label) the pair that transport keys are sealed to.
@@ -72,12 +73,11 @@ pub(crate) fn open_transport_key(
     let (import, _) = import.ok_or_else(|| missing(&BUREAU_IMPORT, &format!("label {import_label:?}")))?;
     let expected = BUREAU_TRANSPORT.shown(token.map()).bytes(CKA_ID, id.as_bytes());
     let wanted = BUREAU_TRANSPORT.unwrapped(token.map()).bytes(CKA_ID, id.as_bytes());
-    let mut made = None;
+    let mut made = false;
     let key = token.adopt_or_make(&BUREAU_TRANSPORT, id, &expected, |token| {
         let template = wanted.bytes(CKA_LABEL, b"kms transport key");
-        let key = unwrap(token, import, &sealed.ciphertext, &template)?;
-        made = Some(key);
-        Ok(key)
+        made = true;
+        unwrap(token, import, &sealed.ciphertext, &template)
     })?;
     let compared = check_value::of_unwrapped(token, key).and_then(|found| match found {
         Some(found) => {
@@ -87,10 +87,10 @@ pub(crate) fn open_transport_key(
         None => Ok(Confirmation::BySealOnly),
     });
     compared.map_err(|error| {
-        let removed = made.map(|key| token.session().and_then(|session| token.functions().destroy(session, key)));
+        let removed = if made { remove(token, &BUREAU_TRANSPORT, id) } else { Ok(()) };
         match removed {
-            Some(Err(left)) => about(error, || format!("and the key could not be removed again: {left}")),
-            _ => error,
+            Err(left) => about(error, || format!("and the key could not be removed again: {left}")),
+            Ok(()) => error,
         }
     })
 }
@@ -152,12 +152,14 @@ impl<'r> RewrapWork<'r> {
             compares: token.map().confirms_unwrapped(),
         };
         let (card, items) = (CARD.unwrapped(token.map()), &self.items);
+        let every = token.map().recheck() == Recheck::EveryKey;
         self.spans.run(
             token,
             || Encoded::of(&card),
             |lane, template, index, out: &mut Rewrapped| {
                 let Some((blob, kcv)) = items.get(index) else { return Ok(()) };
-                let wrapped = rewrap_one(lane, (way, template), (transport, target), blob, *kcv);
+                let mut once = || rewrap_one(lane, (way, template), (transport, target), blob, *kcv);
+                let wrapped = if every || index == 0 { twice("C_WrapKey", once) } else { once() };
                 let (blob, compared) = wrapped.map_err(|mut error| {
                     let detail = error.detail.take().map(|detail| format!(": {detail}")).unwrap_or_default();
                     error.detail = Some(format!("item {index}{detail}"));
@@ -197,7 +199,12 @@ fn rewrap_one(
     let declared = kcv.filter(|_| way.compares);
     if let Some(declared) = declared {
         let found = check_value::attribute(lane, key.handle())?;
-        compare(check_value::kcv(&found)?, declared, "rewrap", || "card key".to_owned())?;
+        let found = check_value::kcv(&found)?;
+        // A key is refused for what it is, not for what one reading made of it.
+        if found != declared && check_value::kcv(&check_value::attribute(lane, key.handle())?)? != found {
+            return Err(unsteady("C_GetAttributeValue"));
+        }
+        compare(found, declared, "rewrap", || "card key".to_owned())?;
     }
     let mut out = vec![0; way.wrapped_bytes];
     let length = functions.wrap_key(session, way.mechanism, target, key.handle(), &mut out)?;
@@ -219,7 +226,7 @@ fn find_import_key(token: &mut Token, label: &str) -> HsmResult<Option<(CK_OBJEC
 /// CKA_ID of an object found by label.
 pub(crate) fn id_of(token: &mut Token, object: CK_OBJECT_HANDLE) -> HsmResult<ObjectId> {
     let session = token.session()?;
-    let id = token.functions().value(session, object, CKA_ID)?.unwrap_or_default();
+    let id = steady_value(&token.functions(), session, object, CKA_ID)?.unwrap_or_default();
     match <[u8; 16]>::try_from(id.as_slice()) {
         Ok(bytes) => Ok(ObjectId::from_bytes(bytes)),
         Err(_) => Err(refused("CKA_ID", "OBJECT_ID", format!("an object of ours with an id of {} bytes", id.len()))),
@@ -229,6 +236,6 @@ pub(crate) fn id_of(token: &mut Token, object: CK_OBJECT_HANDLE) -> HsmResult<Ob
 /// A CKA_ID for an object that is found by label.
 pub(crate) fn fresh_id(token: &mut Token) -> HsmResult<ObjectId> {
     let mut bytes = [0; 16];
-    token.open()?.generate_random_slice(&mut bytes).map_err(from_cryptoki)?;
+    token.random(&mut bytes)?;
     Ok(ObjectId::from_bytes(bytes))
 }

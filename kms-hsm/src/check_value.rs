@@ -18,6 +18,7 @@ use crate::lanes::Lane;
 use crate::raw::{Encoded, Mechanism, Parameter};
 use crate::session::{Passing, Token};
 use crate::template::{CHECKED, Role, Template};
+use crate::twice::twice;
 use crate::vendor::CheckValue;
 use crate::wire::KCV_BYTES;
 
@@ -158,7 +159,9 @@ pub(crate) fn kcv(bytes: &Bytes) -> HsmResult<Kcv> {
 pub(crate) fn of_key(token: &mut Token, role: &Role, key: CK_OBJECT_HANDLE) -> HsmResult<Kcv> {
     let (session, functions) = (token.session()?, token.functions());
     let (lane, plan) = (Lane { functions: &functions, session }, Plan::new(token)?);
-    kcv(&if role.derives() { plan.checker().of_base(&lane, key)? } else { attribute(&lane, key)? })
+    let mut checker = plan.checker();
+    let ask = || if role.derives() { checker.of_base(&lane, key) } else { attribute(&lane, key) };
+    kcv(&twice("C_GetAttributeValue", ask)?)
 }
 
 /// Of a child that was just derived.
@@ -168,14 +171,18 @@ pub(crate) fn of_child(
     child: CK_OBJECT_HANDLE,
 ) -> HsmResult<Kcv> {
     let (session, functions) = (token.session()?, token.functions());
-    kcv(&Plan::new(token)?.checker().of_child(&Lane { functions: &functions, session }, from, child)?)
+    let (lane, mut checker) = (Lane { functions: &functions, session }, Plan::new(token)?.checker());
+    kcv(&twice("C_GetAttributeValue", || checker.of_child(&lane, from, child))?)
 }
 
 /// Of a key that was unwrapped and does not derive; `None` where this make shows none of such keys.
 pub(crate) fn of_unwrapped(token: &mut Token, key: CK_OBJECT_HANDLE) -> HsmResult<Option<Kcv>> {
     let (session, functions) = (token.session()?, token.functions());
     match Plan::new(token)? {
-        Plan::Attribute => kcv(&attribute(&Lane { functions: &functions, session }, key)?).map(Some),
+        Plan::Attribute => {
+            let lane = Lane { functions: &functions, session };
+            kcv(&twice("C_GetAttributeValue", || attribute(&lane, key))?).map(Some)
+        }
         Plan::Derive(..) => Ok(None),
     }
 }

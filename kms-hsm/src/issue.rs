@@ -2,20 +2,22 @@
 //!
 //! The hot path: one frame in, one frame out, four or five calls per key, on as many lanes as are configured. Guards:
 //! the transport key shows every attribute of its template before the first key; a child is a session object destroyed
-//! on every path; a wrapped key has exactly the bytes of the map's wrap; an error releases nothing of the chunk.
+//! on every path; a wrapped key has exactly the bytes of the map's wrap; every key (or those of one
+//! card, as the map says) is made twice and compared; an error releases nothing of the chunk.
 
 use cryptoki_sys::{CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CKA_ID};
 use kms_core::id::ObjectId;
 use kms_core::ports::HsmResult;
 
-use crate::check_value::{Checker, Plan};
+use crate::check_value::{self, Checker, Plan};
 use crate::config::Lanes;
 use crate::fault::{about, refused};
 use crate::lanes::{Lane, Spans};
 use crate::raw::{Encoded, Mechanism, Parameter};
 use crate::session::{Passing, Token};
 use crate::template::{CARD, MASTER, TRANSPORT};
-use crate::vendor::Operation;
+use crate::twice::twice;
+use crate::vendor::{Operation, Recheck};
 use crate::wire::{CHUNK_KEYS_MAX, Id, KCV_BYTES};
 
 /// Wrapped keys end to end, card by card; check values of the flagged masters likewise.
@@ -68,6 +70,7 @@ impl<'r> ChunkWork<'r> {
         let check = if bases.iter().any(|base| base.with_kcv) { Some(Plan::new(token)?) } else { None };
         self.wrapped_bytes = token.map().key_wrap().wrapped_bytes();
         let (card, blocks, wrapped_bytes) = (CARD.template(token.map()), self.blocks, self.wrapped_bytes);
+        let (every, sample) = (token.map().recheck() == Recheck::EveryKey, sample(blocks));
         self.spans.run(
             token,
             || Kept {
@@ -79,9 +82,14 @@ impl<'r> ChunkWork<'r> {
                 // No item is worked on where there is no master.
                 let place = (blocks.get(item / bases.len()), bases.get(item % bases.len()));
                 let (Some(block), Some(base)) = place else { return Ok(()) };
-                one(lane, (diversify, block), (base, kek, wrapping), kept, out).map_err(|error| {
+                let mut once = || one(lane, (diversify, block), (base, kek, wrapping), kept);
+                let made = if every || item / bases.len() == sample { twice("C_WrapKey", once) } else { once() };
+                let (wrapped, kcv) = made.map_err(|error| {
                     about(error, || format!("card {} of the chunk, master {}", item / bases.len(), base.id))
-                })
+                })?;
+                out.wrapped.extend_from_slice(&wrapped);
+                out.kcvs.extend_from_slice(kcv.as_slice().as_flattened());
+                Ok(())
             },
         )
     }
@@ -114,22 +122,24 @@ fn one(
     (diversify, block): (CK_MECHANISM_TYPE, &Id),
     (base, kek, wrapping): (&Base, CK_OBJECT_HANDLE, Mechanism<'_>),
     kept: &mut Kept,
-    out: &mut Chunk,
-) -> HsmResult<()> {
+) -> HsmResult<(Vec<u8>, Option<check_value::Bytes>)> {
     let (functions, session) = (lane.functions, lane.session);
     let mechanism = Mechanism { number: diversify, parameter: Parameter::Data(block) };
     let child = functions.derive_key(session, mechanism, base.master, &mut kept.template)?;
     let child = Passing::new(functions, session, child);
-    if base.with_kcv
-        && let Some(checker) = &mut kept.checker
-    {
-        out.kcvs.extend_from_slice(&checker.of_child(lane, (base.master, block), child.handle())?);
-    }
+    let checker = kept.checker.as_mut().filter(|_| base.with_kcv);
+    let kcv = checker.map(|checker| checker.of_child(lane, (base.master, block), child.handle())).transpose()?;
     let length = functions.wrap_key(session, wrapping, kek, child.handle(), &mut kept.wrapped)?;
     if length != kept.wrapped.len() {
         let detail = format!("a wrapped key of {length} bytes instead of {}", kept.wrapped.len());
         return Err(refused("C_WrapKey", "ANSWER_LENGTH", detail));
     }
-    out.wrapped.extend_from_slice(&kept.wrapped);
-    child.destroy()
+    child.destroy()?;
+    Ok((kept.wrapped.clone(), kcv))
+}
+
+/// The card of a chunk whose keys are always made twice: another one in every chunk.
+fn sample(blocks: &[Id]) -> usize {
+    let sum = blocks.iter().flatten().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+    sum.checked_rem(blocks.len()).unwrap_or(0)
 }

@@ -47,6 +47,7 @@ mod session;
 pub mod setup;
 mod storage;
 mod template;
+mod twice;
 pub mod vendor;
 mod wire;
 pub mod worker;

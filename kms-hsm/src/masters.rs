@@ -15,7 +15,8 @@ use crate::fault::{about, refused};
 use crate::instance;
 use crate::raw::{Encoded, Functions, Parameter};
 use crate::session::{Passing, Token};
-use crate::template::{COMPONENT, COMPONENT_IMPORT, IMPORT, MASTER, SEED, Template};
+use crate::template::{COMPONENT, COMPONENT_IMPORT, IMPORT, MASTER, Role, SEED, Template};
+use crate::twice::unsteady;
 use crate::vendor::{Operation, Suite};
 
 /// Most components of one root key.
@@ -75,6 +76,11 @@ pub(crate) fn from_components(
     }
     let seed = combine(token, &functions, &opened)?;
     let seed_kcv = check_value::of_key(token, &SEED, seed.handle())?;
+    let again = combine(token, &functions, &opened)?;
+    if check_value::of_key(token, &SEED, again.handle())? != seed_kcv {
+        return Err(unsteady("C_DeriveKey"));
+    }
+    again.destroy()?;
     let mut kcvs = Vec::with_capacity(masters.len());
     for (spec, block) in masters {
         let wanted = named(MASTER.template(token.map()), spec);
@@ -111,7 +117,7 @@ pub(crate) fn import(
     let mut made = Vec::new();
     let result = masters.iter().map(|(spec, sealed)| import_one(token, import, spec, sealed, &mut made)).collect();
     if let Err(error) = result {
-        return Err(undo(token, made, error));
+        return Err(undo(token, &made, error));
     }
     result
 }
@@ -121,15 +127,15 @@ fn import_one(
     import: ObjectId,
     spec: &MasterSpec,
     sealed: &SealedMaster,
-    made: &mut Vec<CK_OBJECT_HANDLE>,
+    made: &mut Vec<ObjectId>,
 ) -> HsmResult<Kcv> {
     let import = token.find_one(&IMPORT, import)?;
     let wanted = named(MASTER.unwrapped(token.map()), spec);
     let expected = named(MASTER.shown(token.map()), spec);
     let key = token.adopt_or_make(&MASTER, spec.id, &expected, |token| {
-        let key = unwrap(token, import, &sealed.ciphertext, &wanted)?;
-        made.push(key);
-        Ok(key)
+        // First: a token that says that it failed may have imported it all the same.
+        made.push(spec.id);
+        unwrap(token, import, &sealed.ciphertext, &wanted)
     })?;
     let found = check_value::of_key(token, &MASTER, key)?;
     compare(found, sealed.kcv, "import_masters", || format!("master {}", spec.label))
@@ -147,17 +153,24 @@ fn transferable(spec: &MasterSpec, function: &str) -> HsmResult<()> {
 }
 
 /// Destroys what a failed import made; says so if even that fails.
-fn undo(token: &mut Token, made: Vec<CK_OBJECT_HANDLE>, mut error: HsmError) -> HsmError {
-    let left = made.into_iter().filter(|key| {
-        let destroyed = token.session().and_then(|session| token.functions().destroy(session, *key));
-        destroyed.is_err()
-    });
-    let left = left.count();
+fn undo(token: &mut Token, made: &[ObjectId], mut error: HsmError) -> HsmError {
+    let left = made.iter().filter(|id| remove(token, &MASTER, **id).is_err()).count();
     if left > 0 {
         let detail = error.detail.take().unwrap_or_default();
         error.detail = Some(format!("{detail}; {left} imported masters could not be removed again"));
     }
     error
+}
+
+/// Destroys the object under an id, if it is there: found anew, for a handle that was answered may be another object's.
+pub(crate) fn remove(token: &mut Token, role: &Role, id: ObjectId) -> HsmResult<()> {
+    match token.find_optional(role.class(), id)? {
+        Some(object) => {
+            let session = token.session()?;
+            token.functions().destroy(session, object)
+        }
+        None => Ok(()),
+    }
 }
 
 /// C_UnwrapKey with a private key.

@@ -16,6 +16,7 @@ use crate::instance::named;
 use crate::raw::{Encoded, Parameter};
 use crate::session::{Token, missing};
 use crate::template::{INERT_PUBLIC, Role, SIGNING, Template, VERIFYING};
+use crate::twice::steady_value;
 use crate::vendor::{Operation, PointEncoding, Suite};
 
 /// DER of the OID sm2p256v1, 1.2.156.10197.1.301.
@@ -140,7 +141,7 @@ pub(crate) fn public_object(
 /// The point of a public key object, in either encoding.
 fn point(token: &mut Token, object: CK_OBJECT_HANDLE) -> HsmResult<Vec<u8>> {
     let session = token.session()?;
-    let bytes = token.functions().value(session, object, CKA_EC_POINT)?.unwrap_or_default();
+    let bytes = steady_value(&token.functions(), session, object, CKA_EC_POINT)?.unwrap_or_default();
     let inside = bytes.strip_prefix(&POINT_HEADER).filter(|point| point.len() == 65);
     Ok(inside.map_or_else(|| bytes.clone(), <[u8]>::to_vec))
 }
@@ -157,7 +158,7 @@ fn point_for_token(token: &Token, key: &sm2::PublicKey) -> Vec<u8> {
 /// A big-endian number without leading zeros.
 fn number(token: &mut Token, object: CK_OBJECT_HANDLE, kind: u64) -> HsmResult<Vec<u8>> {
     let session = token.session()?;
-    let bytes = token.functions().value(session, object, kind)?.unwrap_or_default();
+    let bytes = steady_value(&token.functions(), session, object, kind)?.unwrap_or_default();
     Ok(bytes.iter().copied().skip_while(|byte| *byte == 0).collect())
 }
 

@@ -16,6 +16,7 @@ mod reading;
 
 use std::path::Path;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cryptoki::context::Function;
 use cryptoki_sys::{CK_FUNCTION_LIST, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG};
@@ -37,6 +38,8 @@ pub(crate) struct Functions {
     /// Keeps the library loaded while the table is used.
     _library: cryptoki_sys::Pkcs11,
     table: CK_FUNCTION_LIST,
+    /// A session object could not be destroyed.
+    left_behind: AtomicBool,
 }
 
 const fn shared_between_threads<T: Send + Sync>() {}
@@ -59,7 +62,17 @@ impl Functions {
         }
         // SAFETY: not NULL, and the module promises a table that lives as long as it is loaded.
         let table = unsafe { *list };
-        Ok(Self { _library: library, table })
+        Ok(Self { _library: library, table, left_behind: AtomicBool::new(false) })
+    }
+
+    /// Notes that a session object could not be destroyed.
+    pub(crate) fn leave_behind(&self) {
+        self.left_behind.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one was left since the last time.
+    pub(crate) fn took_left_behind(&self) -> bool {
+        self.left_behind.swap(false, Ordering::Relaxed)
     }
 
     /// C_GenerateKey.

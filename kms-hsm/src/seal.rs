@@ -16,6 +16,7 @@ use crate::pair::sealing_key;
 use crate::raw::{Encoded, Parameter};
 use crate::session::{Passing, Token, missing};
 use crate::template::{CARD, MASTER, RECIPIENT, Role, TRANSPORT};
+use crate::twice::unsteady;
 use crate::vendor::Operation;
 
 /// Diversifies each master by `block` and seals the children.
@@ -39,7 +40,20 @@ pub(crate) fn diversified(
         let child_of = || format!("child of {id}");
         let kcv = check_value::of_child(token, (master, block), child.handle());
         let kcv = kcv.map_err(|error| about(error, child_of))?;
-        sealed.push(seal(token, child.handle(), kcv, recipient).map_err(|error| about(error, child_of))?);
+        let again = functions
+            .derive_key(session, mechanism, master, &mut child_template)
+            .map_err(|error| about(error, || format!("master {id}")))?;
+        let again = Passing::new(&functions, session, again);
+        if check_value::of_child(token, (master, block), again.handle())? != kcv {
+            return Err(about(unsteady("C_DeriveKey"), child_of));
+        }
+        again.destroy()?;
+        let next = seal(token, child.handle(), kcv, recipient).map_err(|error| about(error, child_of))?;
+        // Sealing is randomised: the same bytes twice are the answer of the call before.
+        if sealed.iter().any(|before: &SealedMaster| before.ciphertext == next.ciphertext) {
+            return Err(about(unsteady("C_WrapKey"), child_of));
+        }
+        sealed.push(next);
         child.destroy()?;
     }
     Ok(sealed)

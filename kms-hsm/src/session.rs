@@ -4,6 +4,7 @@
 //! found by id or label and class, exactly one; handles are forgotten with the session they came
 //! from; an operation the vendor map does not number is refused before any call.
 
+mod look_up;
 mod passing;
 
 use std::collections::HashMap;
@@ -13,27 +14,25 @@ use cryptoki::context::Pkcs11;
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::RawAuthPin;
-use cryptoki_sys::{
-    CK_MECHANISM_TYPE, CK_OBJECT_CLASS, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKA_CLASS, CKA_ID, CKA_LABEL,
-};
+use cryptoki_sys::{CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE};
 use kms_core::id::ObjectId;
 use kms_core::keys::VerifyingKey;
 use kms_core::ports::{FaultClass, HsmError, HsmResult, LaneStatus, PinState, Restriction, TokenStatus};
 use kms_core::secret::Pin;
 
 use crate::config::Lanes;
-use crate::fault::{about, fault, from_cryptoki, refused};
+use crate::fault::{fault, from_cryptoki, refused};
 use crate::lockdown;
 use crate::module::{self, Module};
-use crate::raw::{Encoded, Functions, Mechanism, Parameter};
-use crate::template::{Role, Template, check};
+use crate::raw::{Functions, Mechanism, Parameter};
 use crate::vendor::{Operation, VendorMap};
 use crate::wire::WorkerRole;
 
+pub(crate) use look_up::missing;
 pub(crate) use passing::Passing;
 
-/// Objects looked at when one is expected: enough to say "several".
-const FOUND_MAX: usize = 8;
+/// Random bytes from which on a repetition is a fault and not chance.
+const RANDOM_BYTES_JUDGED: usize = 12;
 
 /// The worker's token.
 pub(crate) struct Token {
@@ -57,6 +56,9 @@ pub(crate) struct Token {
     /// Objects found and checked in this session, by role.
     handles: HashMap<(&'static str, ObjectId), CK_OBJECT_HANDLE>,
     public_keys: HashMap<ObjectId, VerifyingKey>,
+    /// Of the random bytes drawn last, which may be a key by now, only a hash.
+    last_random: Option<u64>,
+    hasher: std::hash::RandomState,
 }
 
 impl Token {
@@ -86,11 +88,22 @@ impl Token {
             said_lanes: false,
             handles: HashMap::new(),
             public_keys: HashMap::new(),
+            last_random: None,
+            hasher: std::hash::RandomState::new(),
         })
     }
 
     /// Runs `body`; after a lost session, once more in a new one.
     pub(crate) fn attempt<T>(&mut self, mut body: impl FnMut(&mut Self) -> HsmResult<T>) -> HsmResult<T> {
+        let mut body = |token: &mut Self| {
+            let result = body(token);
+            let from_token = matches!(&result, Err(error) if error.code.starts_with("CKR_"));
+            if token.functions().took_left_behind() || from_token {
+                // What could not be destroyed, or was made by a call that said it failed, ends with its session.
+                token.close();
+            }
+            result
+        };
         match body(self) {
             Err(error) if error.class == FaultClass::Retryable => {
                 self.forget()?;
@@ -254,76 +267,34 @@ impl Token {
         self.slot.id()
     }
 
-    /// Random bytes from the token.
+    /// Random bytes from the token; refuses those of the time before, and a buffer that was not filled.
     pub(crate) fn random(&mut self, out: &mut [u8]) -> HsmResult<()> {
-        self.open()?.generate_random_slice(out).map_err(from_cryptoki)
+        self.open()?.generate_random_slice(out).map_err(from_cryptoki)?;
+        // Of fewer bytes a repetition proves nothing.
+        if out.len() < RANDOM_BYTES_JUDGED {
+            return Ok(());
+        }
+        let hash = std::hash::BuildHasher::hash_one(&self.hasher, &*out);
+        let same = self.last_random.replace(hash) == Some(hash) || out.iter().all(|byte| Some(byte) == out.first());
+        if same {
+            let detail = "the token's random bytes repeat; they were not used";
+            return Err(fault(FaultClass::Indeterminate, "C_GenerateRandom", "RANDOM_REPEATED", detail));
+        }
+        Ok(())
     }
 
     /// Drops session, handles and slot: the token is looked for again.
     fn forget(&mut self) -> HsmResult<()> {
-        self.session = None;
-        self.handles.clear();
-        self.public_keys.clear();
+        self.close();
         self.slot = self.module.find_token(&self.name.0, self.name.1.as_deref())?;
         Ok(())
     }
 
-    /// Handles of everything that matches, at most [`FOUND_MAX`].
-    pub(crate) fn find_all(&mut self, template: &Template) -> HsmResult<Vec<CK_OBJECT_HANDLE>> {
-        let session = self.session()?;
-        self.functions().find(session, &mut Encoded::of(template), FOUND_MAX)
-    }
-
-    /// The only object of this class and id, or none.
-    pub(crate) fn find_optional(
-        &mut self,
-        class: CK_OBJECT_CLASS,
-        id: ObjectId,
-    ) -> HsmResult<Option<CK_OBJECT_HANDLE>> {
-        let wanted = Template::default().number(CKA_CLASS, class).bytes(CKA_ID, id.as_bytes());
-        at_most_one(&self.find_all(&wanted)?, || format!("id {id}"))
-    }
-
-    /// The only object of this class and label, or none.
-    pub(crate) fn find_label(&mut self, class: CK_OBJECT_CLASS, label: &str) -> HsmResult<Option<CK_OBJECT_HANDLE>> {
-        let wanted = Template::default().number(CKA_CLASS, class).bytes(CKA_LABEL, label.as_bytes());
-        at_most_one(&self.find_all(&wanted)?, || format!("label {label:?}"))
-    }
-
-    /// The object of this role and id, with every attribute of its template; its handle is
-    /// remembered until the session ends.
-    pub(crate) fn find_one(&mut self, role: &Role, id: ObjectId) -> HsmResult<CK_OBJECT_HANDLE> {
-        if let Some(handle) = self.handles.get(&(role.name, id)) {
-            return Ok(*handle);
-        }
-        let handle = self.find_optional(role.class(), id)?.ok_or_else(|| missing(role, &format!("id {id}")))?;
-        let expected = role.shown(&self.map).bytes(CKA_ID, id.as_bytes());
-        self.check(handle, role, &expected)?;
-        self.handles.insert((role.name, id), handle);
-        Ok(handle)
-    }
-
-    /// Adopts the object under `id` if it shows every attribute of `expected`; else makes it and
-    /// looks again. `expected` must hold CKA_ID.
-    pub(crate) fn adopt_or_make(
-        &mut self,
-        role: &Role,
-        id: ObjectId,
-        expected: &Template,
-        make: impl FnOnce(&mut Self) -> HsmResult<CK_OBJECT_HANDLE>,
-    ) -> HsmResult<CK_OBJECT_HANDLE> {
-        let object = match self.find_optional(role.class(), id)? {
-            Some(object) => object,
-            None => make(self).map_err(|error| about(error, || format!("{} {id}", role.name)))?,
-        };
-        self.check(object, role, expected).map_err(|error| about(error, || format!("{} {id}", role.name)))?;
-        Ok(object)
-    }
-
-    /// Compares an object with its template.
-    pub(crate) fn check(&mut self, object: CK_OBJECT_HANDLE, role: &Role, expected: &Template) -> HsmResult<()> {
-        let session = self.session()?;
-        check(&self.functions(), session, object, role.name, expected)
+    /// Ends the session and forgets what was found in it.
+    fn close(&mut self) {
+        self.session = None;
+        self.handles.clear();
+        self.public_keys.clear();
     }
 
     /// Remembers the public half of a key of this session.
@@ -357,23 +328,6 @@ const fn locked(officer: bool) -> &'static str {
          initialise the token and restore its keys"
     } else {
         "the token's flags say so; no attempt was made; the security officer sets a new user PIN (C_InitPIN)"
-    }
-}
-
-/// Nothing under that id or label.
-pub(crate) fn missing(role: &Role, which: &str) -> HsmError {
-    refused("C_FindObjects", "OBJECT_MISSING", format!("{}: no object with {which}", role.name))
-}
-
-fn at_most_one(found: &[CK_OBJECT_HANDLE], which: impl Fn() -> String) -> HsmResult<Option<CK_OBJECT_HANDLE>> {
-    match found {
-        [] => Ok(None),
-        [only] => Ok(Some(*only)),
-        several => {
-            let least = if several.len() == FOUND_MAX { "at least " } else { "" };
-            let detail = format!("{least}{} objects with {}; officers must decide", several.len(), which());
-            Err(refused("C_FindObjects", "OBJECT_COUNT", detail))
-        }
     }
 }
 

@@ -11,11 +11,13 @@ use cryptoki_sys::{
 };
 use kms_core::id::ObjectId;
 use kms_core::ports::{FaultClass, HsmError, HsmResult, LOG_HEAD_BYTES_MAX};
+use zeroize::Zeroizing;
 
-use crate::fault::{about, fault, from_cryptoki, refused};
+use crate::fault::{about, fault, refused};
 use crate::raw::{Encoded, Parameter};
 use crate::session::Token;
 use crate::template::{INDEX, STORAGE, Template};
+use crate::twice::{steady_value, twice, unsteady};
 use crate::vendor::Operation;
 
 /// Most random bytes in one call.
@@ -36,7 +38,9 @@ pub(crate) fn random(token: &mut Token, count: u32) -> HsmResult<Vec<u8>> {
         let detail = format!("{count} bytes; at most {RANDOM_BYTES_MAX} are given in a call");
         return Err(refused("random", "TOO_MANY_BYTES", detail));
     }
-    token.open()?.generate_random_vec(count).map_err(from_cryptoki)
+    let mut drawn = vec![0; count as usize];
+    token.random(&mut drawn)?;
+    Ok(drawn)
 }
 
 /// HMAC of each value.
@@ -46,12 +50,15 @@ pub(crate) fn card_index(token: &mut Token, index: ObjectId, values: &[Vec<u8>])
     let (session, functions) = (token.session()?, token.functions());
     let mut answers = Vec::with_capacity(values.len());
     for value in values {
-        let mut out = [0; INDEX_BYTES];
-        let length = functions.sign(session, mechanism, key, value, &mut out)?;
-        if length != INDEX_BYTES {
-            return Err(refused("C_Sign", "ANSWER_LENGTH", format!("an HMAC of {length} bytes")));
-        }
-        answers.push(out.to_vec());
+        // A wrong value would hide that the card is known already.
+        answers.push(twice("C_Sign", || {
+            let mut out = [0; INDEX_BYTES];
+            let length = functions.sign(session, mechanism, key, value, &mut out)?;
+            if length != INDEX_BYTES {
+                return Err(refused("C_Sign", "ANSWER_LENGTH", format!("an HMAC of {length} bytes")));
+            }
+            Ok(out.to_vec())
+        })?);
     }
     Ok(answers)
 }
@@ -59,12 +66,22 @@ pub(crate) fn card_index(token: &mut Token, index: ObjectId, values: &[Vec<u8>])
 /// Nonce ‖ ciphertext ‖ tag, or an envelope where the make has no GCM.
 // Stored format: changing this needs a migration.
 pub(crate) fn protect(token: &mut Token, storage: ObjectId, plaintext: &[u8], context: &[u8]) -> HsmResult<Vec<u8>> {
+    let protected = protect_once(token, storage, plaintext, context)?;
+    // What cannot be opened again is lost: only the token can tell.
+    match unprotect_once(token, storage, &protected, context).map(Zeroizing::new) {
+        Ok(opened) if *opened == plaintext => Ok(protected),
+        Err(error) if error.code.starts_with("CKR_") && error.class != FaultClass::Refused => Err(error),
+        _ => Err(unsteady("C_Encrypt")),
+    }
+}
+
+fn protect_once(token: &mut Token, storage: ObjectId, plaintext: &[u8], context: &[u8]) -> HsmResult<Vec<u8>> {
     let key = token.find_one(&STORAGE, storage)?;
     if token.map().storage() == Operation::Ecb {
         return envelope::protect(token, key, plaintext, context);
     }
     let mut nonce = [0; NONCE_BYTES];
-    token.open()?.generate_random_slice(&mut nonce).map_err(from_cryptoki)?;
+    token.random(&mut nonce)?;
     let mechanism = token.mechanism(Operation::Gcm, Parameter::Gcm { nonce: &nonce, context })?;
     let (session, functions) = (token.session()?, token.functions());
     let expected = plaintext.len() + TAG_BYTES;
@@ -75,6 +92,25 @@ pub(crate) fn protect(token: &mut Token, storage: ObjectId, plaintext: &[u8], co
 
 /// Opens what [`protect`] made.
 pub(crate) fn unprotect(token: &mut Token, storage: ObjectId, protected: &[u8], context: &[u8]) -> HsmResult<Vec<u8>> {
+    // The tag was checked inside; what arrived here of the plaintext was not.
+    let mut open = || twice("C_Decrypt", || unprotect_once(token, storage, protected, context).map(Zeroizing::new));
+    let vague = |error: &HsmError| error.function == "C_Decrypt" && error.code == "CKR_GENERAL_ERROR";
+    let opened = match open() {
+        // Some makes say this to a wrong tag, and to that they say it every time.
+        Err(error) if vague(&error) => open().map_err(|mut error| {
+            if vague(&error) {
+                error.class = FaultClass::Refused;
+            }
+            error
+        }),
+        opened => opened,
+    };
+    let opened = opened
+        .map_err(|error| if error.class == FaultClass::Refused { about(error, || DAMAGED.to_owned()) } else { error });
+    opened.map(|mut plaintext| std::mem::take(&mut *plaintext))
+}
+
+fn unprotect_once(token: &mut Token, storage: ObjectId, protected: &[u8], context: &[u8]) -> HsmResult<Vec<u8>> {
     if token.map().storage() == Operation::Ecb {
         let key = token.find_one(&STORAGE, storage)?;
         return envelope::unprotect(token, key, protected, context);
@@ -83,13 +119,7 @@ pub(crate) fn unprotect(token: &mut Token, storage: ObjectId, protected: &[u8], 
     let key = token.find_one(&STORAGE, storage)?;
     let mechanism = token.mechanism(Operation::Gcm, Parameter::Gcm { nonce, context })?;
     let (session, functions) = (token.session()?, token.functions());
-    functions.decrypt(session, mechanism, key, sealed, sealed.len()).map_err(|mut error| {
-        // Some makes say GENERAL_ERROR to a wrong tag; a repeat cannot help either way.
-        if error.function == "C_Decrypt" && error.class == FaultClass::Indeterminate {
-            error.class = FaultClass::Refused;
-        }
-        about(error, || DAMAGED.to_owned())
-    })
+    functions.decrypt(session, mechanism, key, sealed, sealed.len())
 }
 
 /// What a wrong tag means.
@@ -121,7 +151,7 @@ pub(crate) fn log_head(token: &mut Token) -> HsmResult<Option<Vec<u8>>> {
         return Ok(None);
     };
     let session = token.session()?;
-    let value = token.functions().value(session, object, CKA_VALUE)?;
+    let value = steady_value(&token.functions(), session, object, CKA_VALUE)?;
     value.map(Some).ok_or_else(|| refused("C_GetAttributeValue", "LOG_HEAD", "the token does not show CKA_VALUE"))
 }
 

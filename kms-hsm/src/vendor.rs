@@ -20,7 +20,7 @@ use kms_core::ports::Abilities;
 pub use kms_core::suite::{CardAlgorithm, KeyWrap, Suite};
 
 pub use encoding::{
-    CheckValue, CiphertextEncoding, Evidence, OptionalAttribute, PointEncoding, SignatureEncoding, SignerId,
+    CheckValue, CiphertextEncoding, Evidence, OptionalAttribute, PointEncoding, Recheck, SignatureEncoding, SignerId,
     TemplateDepth, UnwrappedLength,
 };
 pub use error::{MapError, MapFault};
@@ -65,6 +65,7 @@ pub struct VendorMap {
     signer_id: SignerId,
     attributes: BTreeSet<OptionalAttribute>,
     needs: Needs,
+    recheck: Recheck,
 }
 
 impl VendorMap {
@@ -114,6 +115,12 @@ impl VendorMap {
     #[must_use]
     pub const fn key_wrap(&self) -> KeyWrap {
         self.key_wrap
+    }
+
+    /// How many wrapped keys are made twice.
+    #[must_use]
+    pub const fn recheck(&self) -> Recheck {
+        self.recheck
     }
 
     /// Where check values come from.

@@ -25,17 +25,21 @@ impl<'f> Passing<'f> {
     /// Destroys it now and reports a failure to.
     pub(crate) fn destroy(mut self) -> HsmResult<()> {
         match self.object.take() {
-            Some(object) => self.functions.destroy(self.session, object),
+            Some(object) => self.destroyed(object),
             None => Ok(()),
         }
+    }
+
+    fn destroyed(&self, object: CK_OBJECT_HANDLE) -> HsmResult<()> {
+        self.functions.destroy(self.session, object).inspect_err(|_| self.functions.leave_behind())
     }
 }
 
 impl Drop for Passing<'_> {
     fn drop(&mut self) {
         if let Some(object) = self.object.take() {
-            // A failure here leaves a session object, which dies with the session.
-            let _ = self.functions.destroy(self.session, object);
+            // The failure that matters is the one that led here.
+            let _ = self.destroyed(object);
         }
     }
 }

@@ -18,7 +18,7 @@ use sm4::Sm4;
 use zeroize::Zeroizing;
 
 use super::{damaged, length};
-use crate::fault::from_cryptoki;
+
 use crate::raw::Parameter;
 use crate::session::Token;
 use crate::vendor::{Operation, Suite};
@@ -33,7 +33,7 @@ const TAG_BYTES: usize = 16;
 /// `E_storage(data key) ‖ ciphertext ‖ tag`.
 pub(super) fn protect(token: &mut Token, storage: u64, plaintext: &[u8], context: &[u8]) -> HsmResult<Vec<u8>> {
     let mut key = Zeroizing::new([0; KEY_BYTES]);
-    token.open()?.generate_random_slice(&mut *key).map_err(from_cryptoki)?;
+    token.random(&mut *key)?;
     let mechanism = token.mechanism(Operation::Ecb, Parameter::Nothing)?;
     let (session, functions) = (token.session()?, token.functions());
     let kept = functions.encrypt(session, mechanism, storage, &*key, KEY_BYTES)?;

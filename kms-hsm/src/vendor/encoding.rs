@@ -109,6 +109,17 @@ pub enum PointEncoding {
     Raw,
 }
 
+/// How many wrapped keys are made twice and compared before they are released.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recheck {
+    /// Every one.
+    #[default]
+    EveryKey,
+    /// Those of one card of a chunk: for an HSM that cannot make twice as many.
+    OneCard,
+}
+
 /// How the signer's ID gets into an SM2 signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]

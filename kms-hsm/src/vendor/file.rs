@@ -10,8 +10,8 @@ use toml::Spanned;
 use crate::sandbox::Needs;
 
 use super::{
-    CheckValue, CiphertextEncoding, Evidence, KeyWrap, OptionalAttribute, PointEncoding, SignatureEncoding, SignerId,
-    Suite, TemplateDepth, UnwrappedLength,
+    CheckValue, CiphertextEncoding, Evidence, KeyWrap, OptionalAttribute, PointEncoding, Recheck, SignatureEncoding,
+    SignerId, Suite, TemplateDepth, UnwrappedLength,
 };
 
 /// The file, word for word.
@@ -21,6 +21,8 @@ pub(super) struct MapFile {
     pub(super) name: Spanned<String>,
     #[serde(default)]
     suite: SuiteName,
+    #[serde(default)]
+    pub(super) recheck: Recheck,
     pub(super) cards: Option<CardsTable>,
     pub(super) key_types: KeyTypesTable,
     pub(super) mechanisms: BTreeMap<String, Entry>,

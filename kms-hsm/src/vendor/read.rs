@@ -95,6 +95,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<VendorMap, MapError> {
         signer_id: file.encodings.signer_id,
         attributes,
         needs: file.sandbox,
+        recheck: file.recheck,
     })
 }
 

@@ -111,9 +111,9 @@ fn a_session_lost_in_one_lane_costs_its_span_and_nothing_else() {
             assert_eq!(hsm.worker_id(), before, "the same worker went on: {function} {fault}");
         }
     }
-    // What was finished is not made again: the 200 keys take 200 derivations and at most one more for each lane, in
-    // which a span of one key was cut off. A repeat of the order would pass the 260th.
-    let (hsm, log) = scripted(&site, 8, "C_WrapKey 101 drop-session\nC_DeriveKey 209+ return CKR_KEY_UNEXTRACTABLE\n");
+    // What was finished is not made again: the 200 keys, made twice and compared, take 400 derivations and at most two more for
+    // each lane, in which a span of one key was cut off. A repeat of the order would pass the 500th.
+    let (hsm, log) = scripted(&site, 8, "C_WrapKey 101 drop-session\nC_DeriveKey 417+ return CKR_KEY_UNEXTRACTABLE\n");
     assert_eq!(hsm.issue_chunk(&order).unwrap(), expected);
     assert_eq!(fired(&log), 1);
 }
