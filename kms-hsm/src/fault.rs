@@ -78,6 +78,8 @@ const fn classify(rv: RvError) -> FaultClass {
         | Rv::UserNotLoggedIn
         | Rv::CryptokiNotInitialized
         | Rv::OperationActive
+        // The worker begins every operation it goes on with: the token forgot this one with the login.
+        | Rv::OperationNotInitialized
         | Rv::ObjectHandleInvalid
         | Rv::KeyHandleInvalid
         | Rv::WrappingKeyHandleInvalid

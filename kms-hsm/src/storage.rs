@@ -70,7 +70,7 @@ pub(crate) fn protect(token: &mut Token, storage: ObjectId, plaintext: &[u8], co
     // What cannot be opened again is lost: only the token can tell.
     match unprotect_once(token, storage, &protected, context).map(Zeroizing::new) {
         Ok(opened) if *opened == plaintext => Ok(protected),
-        Err(error) if error.code.starts_with("CKR_") && error.class != FaultClass::Refused => Err(error),
+        Err(error) if !is_wrong_tag(&error) => Err(error),
         _ => Err(unsteady("C_Encrypt")),
     }
 }
@@ -120,6 +120,12 @@ fn unprotect_once(token: &mut Token, storage: ObjectId, protected: &[u8], contex
     let mechanism = token.mechanism(Operation::Gcm, Parameter::Gcm { nonce, context })?;
     let (session, functions) = (token.session()?, token.functions());
     functions.decrypt(session, mechanism, key, sealed, sealed.len())
+}
+
+/// What makes say to a wrong tag, and what the worker does.
+fn is_wrong_tag(error: &HsmError) -> bool {
+    let codes = ["CKR_ENCRYPTED_DATA_INVALID", "CKR_ENCRYPTED_DATA_LEN_RANGE", "CKR_AEAD_DECRYPT_FAILED", "DAMAGED"];
+    codes.contains(&error.code.as_str())
 }
 
 /// What a wrong tag means.
