@@ -30,6 +30,8 @@ pub(crate) struct Numbers {
     pub(crate) key_wrap: CK_MECHANISM_TYPE,
     /// Does the transport key have CKA_TRUSTED, so that card keys can be bound to such keys?
     pub(crate) trusted: bool,
+    /// Reads the check value of each key; SoftHSM shows a wrong one for derived keys.
+    check_values: bool,
 }
 
 /// hsm-sim, as in `policies/hsm/hsm-sim.toml`.
@@ -39,10 +41,17 @@ pub(crate) const SM4: Numbers = Numbers {
     diversify: 0x8005_0009,
     key_wrap: 0x8D53_0001,
     trusted: true,
+    check_values: true,
 };
 /// AES: CKK_AES, CKM_AES_KEY_GEN, CKM_AES_ECB_ENCRYPT_DATA, CKM_AES_KEY_WRAP.
-pub(crate) const AES: Numbers =
-    Numbers { key_type: 0x1f, key_gen: 0x1080, diversify: 0x1104, key_wrap: 0x2109, trusted: false };
+pub(crate) const AES: Numbers = Numbers {
+    key_type: 0x1f,
+    key_gen: 0x1080,
+    diversify: 0x1104,
+    key_wrap: 0x2109,
+    trusted: false,
+    check_values: false,
+};
 
 /// How a C program asks for a wrapped key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -203,8 +212,10 @@ impl Table {
                 unsafe {
                     let made = list.C_DeriveKey.unwrap()(session, &mut derive, *master, attributes, count, &mut child);
                     assert_eq!(made, 0);
-                    let mut check = attribute(CKA_CHECK_VALUE, &mut kcv);
-                    assert_eq!(list.C_GetAttributeValue.unwrap()(session, child, &mut check, 1), 0);
+                    if self.numbers.check_values {
+                        let mut check = attribute(CKA_CHECK_VALUE, &mut kcv);
+                        assert_eq!(list.C_GetAttributeValue.unwrap()(session, child, &mut check, 1), 0);
+                    }
                     let mut length = WRAPPED_BYTES as CK_ULONG;
                     if calls == WrapCalls::Two {
                         let asked =
