@@ -145,15 +145,14 @@ fn with_its_log_key_gone_a_server_only_reads_and_says_so() {
 fn a_key_with_another_check_value_is_wrong_and_a_wrong_known_answer_stops_all() {
     let scene = Scene::new("look-faults");
     let script = scene.dir.join("faults");
-    // The audit reads every check value twice, for its digest and to compare: this one is compared.
-    std::fs::write(&script, "C_GetAttributeValue 100 wrong-check-value\n").unwrap();
+    // A value that differs is read again before a key is refused: these are wrong for as long as anybody asks.
+    std::fs::write(&script, "C_GetAttributeValue 100-107 wrong-check-value\n").unwrap();
     let server = scene.start_with_environment("henan", &[("HSM_SIM_FAULTS", script.to_str().unwrap())]);
     let (code, found) = hsm(&server.url);
     assert_eq!((code, &found["state"]), (503, &"keys-differ".into()), "{found}");
-    assert_eq!(
-        (&found["audit"]["differences"], &found["audit"]["differing"][0]["state"]),
-        (&1.into(), &"wrong".into())
-    );
+    let differences = found["audit"]["differences"].as_u64().unwrap();
+    assert!((1..=8).contains(&differences), "{found}");
+    assert_eq!(found["audit"]["differing"][0]["state"], "wrong");
     assert!(found["audit"]["differing"][0]["detail"].as_str().unwrap().contains("check value"), "{found}");
     drop(server);
     std::fs::write(&script, "C_GetAttributeValue every wrong-check-value\n").unwrap();
