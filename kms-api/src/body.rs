@@ -11,7 +11,8 @@ mod status;
 pub use batch::{BatchList, BatchPhase, BatchSubmit, BatchView, CardProof, CardProofs, CardStatus, ProveCard};
 pub use ceremony::{
     CeremonyList, CeremonyPhase, CeremonyView, CustodianDraft, DecisionMade, DecisionView, DocumentRef, GenesisDraft,
-    GenesisSubmit, PersonDraft, Proposal, RoleName, SealedSource, StepState, StepView, WaitingFor,
+    GenesisSubmit, PersonDraft, Proposal, RevocationReasonName, RoleName, SealedSource, StepState, StepView,
+    WaitingFor,
 };
 pub use health::{
     AuditHealth, DatabaseHealth, DifferingObject, EngineHealth, EngineState, Health, HsmHealth, HsmState, LogHealth,

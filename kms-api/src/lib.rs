@@ -16,10 +16,10 @@
 //! | `POST /v1/genesis/draft` | *open until founded* | [`GenesisDraft`](body::GenesisDraft) → plan, DER |
 //! | `POST /v1/genesis` | *open until founded* | [`GenesisSubmit`](body::GenesisSubmit) → [`CeremonyView`](body::CeremonyView) |
 //! | `GET /v1/status` | anyone known | → [`StatusView`](body::StatusView) |
-//! | `POST /v1/ceremonies` | officer | [`Proposal`](body::Proposal) → [`CeremonyView`](body::CeremonyView) |
-//! | `GET /v1/ceremonies` | officer, auditor | → [`CeremonyList`](body::CeremonyList) |
-//! | `GET /v1/ceremonies/{plan}` | officer, auditor | → [`CeremonyView`](body::CeremonyView) |
-//! | `GET /v1/ceremonies/{plan}/plan` | officer, auditor | → plan, DER |
+//! | `POST /v1/ceremonies` | officer; about roster and policy also a system administrator | [`Proposal`](body::Proposal) → [`CeremonyView`](body::CeremonyView) |
+//! | `GET /v1/ceremonies` | anybody on the roster | → [`CeremonyList`](body::CeremonyList) |
+//! | `GET /v1/ceremonies/{plan}` | anybody on the roster | → [`CeremonyView`](body::CeremonyView) |
+//! | `GET /v1/ceremonies/{plan}/plan` | anybody on the roster | → plan, DER |
 //! | `POST /v1/ceremonies/{plan}/decisions` | officer | signed approval, DER → [`CeremonyView`](body::CeremonyView) |
 //! | `POST /v1/ceremonies/{plan}/components` | officer | signed component, DER → [`CeremonyView`](body::CeremonyView) |
 //! | `POST /v1/ceremonies/{plan}/run` | officer | – → [`CeremonyView`](body::CeremonyView) |

@@ -144,7 +144,11 @@ pub(crate) fn named_in_plan(plan: &Plan) -> (Vec<Digest>, Vec<Digest>) {
             | Step::TrustNation(_)
             | Step::TrustBureau(_)
             | Step::SealTransportKey(_)
-            | Step::AcceptRisk(_) => {}
+            | Step::AcceptRisk(_)
+            | Step::EnrolPerson(_)
+            | Step::RevokePerson(_)
+            | Step::ChangePersonKey(_)
+            | Step::ChangePolicy(_) => {}
         }
     }
     (documents, profiles)

@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::encoding::Document;
 use crate::id::{BatchId, BureauId, ObjectId, Origin, PersonId, PlanId, ProfileId, RegionCode};
 use crate::keys::{SealingKey, VerifyingKey};
-use crate::plan::{Environment, Level};
+use crate::plan::{Environment, Level, Person};
 use crate::secret::Kcv;
 use crate::suite::{KeyWrap, Suite};
 
@@ -67,6 +67,20 @@ impl TrustAnchor {
     }
 }
 document!(TrustAnchor, "KMS-TRUST-ANCHOR/1", 4096);
+
+/// A person's own application to the roster (`KMS-ENROLMENT/1`, SIGNED with the key it names: proof that they hold it).
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct Enrolment {
+    /// Label.
+    pub label: String,
+    /// Log of the instance.
+    pub origin: Origin,
+    /// The person, with the key to be theirs.
+    pub person: Person,
+    /// When (ms since 1970).
+    pub created_ms: u64,
+}
+document!(Enrolment, "KMS-ENROLMENT/1", 4096);
 
 /// What a set of sealed keys is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enumerated)]

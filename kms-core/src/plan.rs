@@ -6,10 +6,12 @@
 //!
 //! Stored format: changing a type here needs a new label.
 
+mod roster;
 mod step;
 
 use der::{Choice, Enumerated, Sequence};
 
+pub use roster::{ChangePersonKey, ChangePolicy, EnrolPerson, RevocationReason, RevokePerson};
 pub use step::{
     AcceptRisk, CreateInstanceKeys, CreateMasters, Custodian, FoundInstance, ImportMasters, IssueBatch, MasterEntry,
     SealMasters, SealTransportKey, TrustBureau, TrustNation, TrustProvince,
@@ -115,6 +117,18 @@ pub enum Step {
     /// Accept known weaknesses of the token.
     #[asn1(context_specific = "12", constructed = "true", tag_mode = "EXPLICIT")]
     AcceptRisk(AcceptRisk),
+    /// Enrol a person.
+    #[asn1(context_specific = "13", constructed = "true", tag_mode = "EXPLICIT")]
+    EnrolPerson(EnrolPerson),
+    /// Take a person off the roster.
+    #[asn1(context_specific = "14", constructed = "true", tag_mode = "EXPLICIT")]
+    RevokePerson(RevokePerson),
+    /// Give a person another key.
+    #[asn1(context_specific = "15", constructed = "true", tag_mode = "EXPLICIT")]
+    ChangePersonKey(ChangePersonKey),
+    /// Change the rules.
+    #[asn1(context_specific = "16", constructed = "true", tag_mode = "EXPLICIT")]
+    ChangePolicy(ChangePolicy),
 }
 
 impl Step {
@@ -132,6 +146,10 @@ impl Step {
             Self::SealTransportKey(_) => "seal-transport-key",
             Self::IssueBatch(_) => "issue-batch",
             Self::AcceptRisk(_) => "accept-risk",
+            Self::EnrolPerson(_) => "enrol-person",
+            Self::RevokePerson(_) => "revoke-person",
+            Self::ChangePersonKey(_) => "change-person-key",
+            Self::ChangePolicy(_) => "change-policy",
         }
     }
 
@@ -148,7 +166,11 @@ impl Step {
             | Self::TrustNation(_)
             | Self::SealTransportKey(_)
             | Self::IssueBatch(_)
-            | Self::AcceptRisk(_) => false,
+            | Self::AcceptRisk(_)
+            | Self::EnrolPerson(_)
+            | Self::RevokePerson(_)
+            | Self::ChangePersonKey(_)
+            | Self::ChangePolicy(_) => false,
         }
     }
 
@@ -230,6 +252,10 @@ impl Plan {
             [Step::ImportMasters(_)] => Ok(Operation::ImportMasters),
             [Step::TrustBureau(_), Step::SealTransportKey(_)] => Ok(Operation::RegisterBureau),
             [Step::IssueBatch(_)] => Ok(Operation::AuthoriseBatch),
+            [Step::EnrolPerson(_)] => Ok(Operation::EnrolPerson),
+            [Step::RevokePerson(_)] => Ok(Operation::RevokePerson),
+            [Step::ChangePersonKey(_)] => Ok(Operation::ChangePersonKey),
+            [Step::ChangePolicy(_)] => Ok(Operation::ChangePolicy),
             // What may be left of a longer plan that another one resumes.
             [Step::SealTransportKey(_)] if self.parent.is_some() => Ok(Operation::RegisterBureau),
             [Step::AcceptRisk(_)] => Ok(Operation::AcceptRisk),

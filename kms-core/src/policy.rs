@@ -57,10 +57,16 @@ pub enum Operation {
     AcceptRisk,
     /// Allow a batch of card keys to be made.
     AuthoriseBatch,
+    /// Give a person on the roster another key.
+    ChangePersonKey,
+    /// Put other rules in force.
+    ChangePolicy,
     /// Make the national masters of a profile.
     CreateRoots,
     /// Diversify the masters of a profile for a province and seal them to its HSM.
     DeriveProvince,
+    /// Put a person on the roster.
+    EnrolPerson,
     /// Found an instance.
     Genesis,
     /// Take in masters sealed by the nation.
@@ -71,20 +77,26 @@ pub enum Operation {
     PairProvince,
     /// Trust a bureau's keys and make its transport key.
     RegisterBureau,
+    /// Take a person off the roster.
+    RevokePerson,
 }
 
 impl Operation {
     /// Every operation, in the order of their names.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::AcceptRisk,
         Self::AuthoriseBatch,
+        Self::ChangePersonKey,
+        Self::ChangePolicy,
         Self::CreateRoots,
         Self::DeriveProvince,
+        Self::EnrolPerson,
         Self::Genesis,
         Self::ImportMasters,
         Self::PairNation,
         Self::PairProvince,
         Self::RegisterBureau,
+        Self::RevokePerson,
     ];
 
     /// The name in plans and policy files.
@@ -93,14 +105,25 @@ impl Operation {
         match self {
             Self::AcceptRisk => "accept-risk",
             Self::AuthoriseBatch => "authorise-batch",
+            Self::ChangePersonKey => "change-person-key",
+            Self::ChangePolicy => "change-policy",
             Self::CreateRoots => "create-roots",
             Self::DeriveProvince => "derive-province",
+            Self::EnrolPerson => "enrol-person",
             Self::Genesis => "genesis",
             Self::ImportMasters => "import-masters",
             Self::PairNation => "pair-nation",
             Self::PairProvince => "pair-province",
             Self::RegisterBureau => "register-bureau",
+            Self::RevokePerson => "revoke-person",
         }
+    }
+
+    /// Is it about who decides rather than about keys? A system administrator may ask for such a change; they never
+    /// approve one.
+    #[must_use]
+    pub const fn is_about_people(self) -> bool {
+        matches!(self, Self::ChangePersonKey | Self::ChangePolicy | Self::EnrolPerson | Self::RevokePerson)
     }
 
     /// The operation with this [`Self::name`].

@@ -4,6 +4,8 @@
 //! field of every step appears; long lists of masters appear as a count, the names with their groups,
 //! and a digest over the list.
 
+mod roster;
+
 use der::Encode;
 
 use crate::attack::Attack;
@@ -93,6 +95,10 @@ fn title(step: &Step) -> &'static str {
         Step::SealTransportKey(_) => "seal the transport key to the bureau's HSM",
         Step::IssueBatch(_) => "ISSUE THE CARD KEYS of a batch to a bureau",
         Step::AcceptRisk(_) => "ACCEPT KNOWN WEAKNESSES of the HSM for a time",
+        Step::EnrolPerson(_) => "put a person on the roster",
+        Step::RevokePerson(_) => "TAKE A PERSON OFF the roster, for ever",
+        Step::ChangePersonKey(_) => "give a person on the roster another key",
+        Step::ChangePolicy(_) => "CHANGE THE RULES under which everything is decided",
     }
 }
 
@@ -171,6 +177,10 @@ impl Page {
                 self.line("it wraps card keys by", wrap(s.wrap));
                 self.line("batches allowed until", time(s.valid_until_ms));
             }
+            Step::EnrolPerson(s) => self.enrol(s)?,
+            Step::RevokePerson(s) => self.revoke(s),
+            Step::ChangePersonKey(s) => self.change_key(s)?,
+            Step::ChangePolicy(s) => self.change_policy(s),
             Step::SealTransportKey(s) => {
                 self.line("bureau", s.bureau.to_string());
                 self.line("its key in our HSM", s.recipient.to_string());
@@ -219,15 +229,7 @@ impl Page {
             let value = format!("{} ({}), {}, key {}", person.id, person.name, role(person.role), person.key.id());
             self.line("person", value);
         }
-        for rule in &found.rules {
-            let days = rule.validity_ms / 86_400_000;
-            let hours = rule.validity_ms % 86_400_000 / 3_600_000;
-            let value = format!(
-                "{}: {} approvals, valid at most {days} d {hours} h ({} ms), log may grow by {}",
-                rule.operation, rule.approvals, rule.validity_ms, rule.max_log_span
-            );
-            self.line("rule", value);
-        }
+        found.rules.iter().for_each(|rule| self.rule(rule));
         self.line("largest batch", format!("{} cards, in chunks of {}", found.cards_max, found.chunk_cards));
     }
 
@@ -309,6 +311,12 @@ impl Page {
         self.line("read aloud, compare", digest.words().join(" "));
         Ok(())
     }
+}
+
+/// A key id as digits and as words to be compared by voice.
+fn key_words(page: &mut Page, label: &str, id: &Digest) {
+    page.line(label, id.to_string());
+    page.line("read aloud, compare", id.words().join(" "));
 }
 
 fn environment(environment: Environment) -> &'static str {

@@ -15,9 +15,10 @@ mod inventory;
 mod outcome;
 mod phase;
 mod plan_check;
+mod roster;
 mod token;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use authority::QuorumProof;
 pub use batch::{Batch, BatchPhase, ChunkState, package_root};
@@ -25,6 +26,7 @@ pub use ceremony::{Ceremony, Recorded, StepState, step_digest};
 pub use founding::Identity;
 pub use phase::{Move, Phase};
 pub use plan_check::checked_anchor;
+pub use roster::Former;
 pub use token::{Acceptance, Alarm, Finding, Token, stops};
 
 use crate::certificate::Certificate;
@@ -159,6 +161,9 @@ pub struct State {
     identity: Option<Identity>,
     keys: Option<InstanceKeys>,
     people: BTreeMap<PersonId, Person>,
+    former: BTreeMap<PersonId, Former>,
+    /// Ids of every key a person ever had here.
+    keys_ever: BTreeSet<Digest>,
     ceremonies: BTreeMap<PlanId, Ceremony>,
     masters: BTreeMap<Digest, MasterSet>,
     provinces: BTreeMap<RegionCode, Province>,

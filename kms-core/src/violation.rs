@@ -62,6 +62,8 @@ pub enum Violation {
     RequesterCannotApprove { person: PersonId },
     #[error("{person} has already decided on this plan")]
     AlreadyDecided { person: PersonId },
+    #[error("{person} is or was on the roster; an id is used once")]
+    PersonKnown { person: PersonId },
     #[error("{person} is not on the roster")]
     PersonUnknown { person: PersonId },
     #[error("{person} is not a security officer")]
@@ -198,6 +200,7 @@ impl Violation {
             Self::RequesterCannotApprove { .. } => "requester-cannot-approve",
             Self::AlreadyDecided { .. } => "already-decided",
             Self::PersonUnknown { .. } => "person-unknown",
+            Self::PersonKnown { .. } => "person-known",
             Self::NotAnOfficer { .. } => "not-an-officer",
             Self::CeremonyNotOpen { .. } => "ceremony-not-open",
             Self::PlanExpired { .. } => "plan-expired",

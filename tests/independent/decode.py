@@ -206,7 +206,7 @@ def check_log(options):
 
 
 SIGNED = ("approval", "trust_anchor", "sealed_keys", "import_receipt", "bureau_application", "component",
-          "batch_request", "manifest", "receipt")  # fmt: skip
+          "batch_request", "manifest", "receipt", "enrolment")  # fmt: skip
 
 
 def read_samples(options):

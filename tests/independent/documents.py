@@ -141,6 +141,10 @@ _RULE = _record(("operation", _utf8), ("approvals", _integer), ("validity_ms", _
 _PERSON = _record(("id", _utf8), ("name", _utf8), ("role", _role), ("key", _sm2_key))
 
 
+def _reason(reader):
+    return reader.enumerated("left", "key-lost", "key-compromised", "misconduct")
+
+
 def _reserved(_reader):
     raise DerError("no such alternative")
 
@@ -173,6 +177,11 @@ STEPS = [
     ("accept-risk", _record(
         ("model", _utf8), ("firmware", _utf8), ("map", _digest), ("attacks", _list(_integer)), ("reason", _utf8),
         ("valid_until_ms", _integer))),
+    ("enrol-person", _record(("person", _utf8), ("enrolment", _octets))),
+    ("revoke-person", _record(("person", _utf8), ("reason", _reason))),
+    ("change-person-key", _record(("person", _utf8), ("reason", _reason), ("enrolment", _octets))),
+    ("change-policy", _record(
+        ("policy", _digest), ("rules", _list(_RULE)), ("cards_max", _integer), ("chunk_cards", _integer))),
 ]  # fmt: skip
 
 plan = _document(
@@ -282,6 +291,8 @@ def note(text):
 
 
 # Section 7 -------------------------------------------------------------------------------------
+
+enrolment = _document("KMS-ENROLMENT/1", ("origin", _utf8), ("person", _PERSON), ("created_ms", _integer))
 
 trust_anchor = _document(
     "KMS-TRUST-ANCHOR/1", ("origin", _utf8), ("environment", _environment), ("level", _level), ("region", _utf8),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kms_core::digest::Digest;
 use kms_core::id::{BatchId, PersonId, ProfileId, RegionCode};
-use kms_core::plan::Role;
+use kms_core::plan::{RevocationReason, Role};
 use kms_core::secret::Kcv;
 use serde::{Deserialize, Serialize};
 
@@ -153,6 +153,52 @@ pub enum Proposal {
         /// Not accepted at or after.
         valid_until_ms: u64,
     },
+    /// Put a person on the roster.
+    EnrolPerson {
+        /// Their signed enrolment, DER.
+        enrolment: Base64,
+    },
+    /// Take a person off the roster.
+    RevokePerson {
+        /// Who.
+        person: Text<PersonId>,
+        /// Why.
+        reason: RevocationReasonName,
+    },
+    /// Give a person on the roster another key.
+    ChangePersonKey {
+        /// Their signed enrolment with the new key, DER.
+        enrolment: Base64,
+        /// Why the old key goes.
+        reason: RevocationReasonName,
+    },
+    /// Put the rules of the server's policy file in force.
+    ChangePolicy {},
+}
+
+/// Why a person or key no longer counts, in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RevocationReasonName {
+    /// Somebody else may have the key.
+    KeyCompromised,
+    /// The key or its password is lost.
+    KeyLost,
+    /// Left, or does something else now.
+    Left,
+    /// Broke the rules.
+    Misconduct,
+}
+
+impl From<RevocationReasonName> for RevocationReason {
+    fn from(name: RevocationReasonName) -> Self {
+        match name {
+            RevocationReasonName::KeyCompromised => Self::KeyCompromised,
+            RevocationReasonName::KeyLost => Self::KeyLost,
+            RevocationReasonName::Left => Self::Left,
+            RevocationReasonName::Misconduct => Self::Misconduct,
+        }
+    }
 }
 
 /// Where a ceremony stands.

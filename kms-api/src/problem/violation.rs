@@ -40,6 +40,7 @@ pub(super) fn status(violation: &V) -> u16 {
         | V::ProvinceKnown { .. }
         | V::NationKnown
         | V::BureauKnown { .. }
+        | V::PersonKnown { .. }
         | V::BureauExpired { .. }
         | V::BatchKnown { .. }
         | V::BatchPhase { .. }
@@ -89,6 +90,7 @@ pub(super) fn next(violation: &V) -> &'static str {
         V::ActorNotAllowed { .. } | V::RoleMismatch { .. } | V::NotAnOfficer { .. } | V::NotACustodian { .. } => {
             "ask a person whose part this is"
         }
+        V::PersonKnown { .. } => "choose an id that nobody ever had here",
         V::PersonUnknown { .. } => "only people on the roster take part in ceremonies",
         V::RequesterCannotApprove { .. } => "let other officers approve",
         V::AlreadyDecided { .. } | V::AlreadyContributed { .. } => "nothing: it is recorded already",

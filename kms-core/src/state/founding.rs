@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::roster::{checked_rules, keys_of};
 use super::{Ceremony, Documents, State, fetch_plain, fetch_signed, require, verified};
 use crate::digest::Digest;
 use crate::event::{Founded, LogEntry};
@@ -62,7 +63,8 @@ impl State {
         let found = plan.founding().ok_or(Violation::UnknownShape)?;
         require(plan.origin == event.origin, Violation::ForeignOrigin)?;
         check_roster(&found.people)?;
-        let rules = checked_rules(found)?;
+        let officers = found.people.iter().filter(|p| p.role == Role::Security).count();
+        let rules = checked_rules(&found.rules, officers)?;
         check_genesis_frame(&plan, found, entry.time_ms)?;
         check_founders(&plan, event, found, documents)?;
 
@@ -71,6 +73,7 @@ impl State {
         for (person, approval) in found.people.iter().filter(|p| p.role == Role::Security).zip(&event.approvals) {
             ceremony.decide(person.id.clone(), Decision::Approve, *approval);
         }
+        self.keys_ever = keys_of(&found.people);
         self.people = found.people.iter().map(|p| (p.id.clone(), p.clone())).collect();
         self.identity = Some(Identity {
             origin: event.origin.clone(),
@@ -111,22 +114,6 @@ fn check_roster(people: &[Person]) -> Result<(), Violation> {
     require(keys.len() == people.len(), invalid("two people share a key"))?;
     let officers = people.iter().filter(|p| p.role == Role::Security).count();
     require(officers > usize::from(APPROVALS_MIN), invalid("fewer than three security officers"))
-}
-
-fn checked_rules(found: &FoundInstance) -> Result<BTreeMap<String, QuorumRule>, Violation> {
-    let officers = found.people.iter().filter(|p| p.role == Role::Security).count();
-    let sorted = found.rules.windows(2).all(|pair| matches!(pair, [a, b] if a.operation < b.operation));
-    require(sorted, Violation::RosterInvalid { reason: "rules are not sorted, or one stands twice" })?;
-    for rule in &found.rules {
-        let invalid = |reason| Violation::RuleInvalid { operation: rule.operation.clone(), reason };
-        require(rule.approvals >= APPROVALS_MIN, invalid("fewer than two approvals"))?;
-        require(
-            usize::from(rule.approvals) < officers,
-            invalid("more approvals than officers other than the requester"),
-        )?;
-        require(rule.validity_ms > 0 && rule.max_log_span > 0, invalid("a limit is zero"))?;
-    }
-    Ok(found.rules.iter().map(|rule| (rule.operation.clone(), rule.clone())).collect())
 }
 
 fn check_founders(

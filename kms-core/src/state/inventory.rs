@@ -98,7 +98,11 @@ impl State {
             | Step::TrustProvince(_)
             | Step::TrustNation(_)
             | Step::TrustBureau(_)
-            | Step::AcceptRisk(_) => {}
+            | Step::AcceptRisk(_)
+            | Step::EnrolPerson(_)
+            | Step::RevokePerson(_)
+            | Step::ChangePersonKey(_)
+            | Step::ChangePolicy(_) => {}
             Step::CreateMasters(create) => {
                 if !create.custodians.is_empty() {
                     used.extend(self.keys().and_then(|keys| keys.ids.component_import));
@@ -145,6 +149,10 @@ fn made_by(step: &Step) -> Vec<ObjectId> {
         | Step::TrustNation(_)
         | Step::SealTransportKey(_)
         | Step::IssueBatch(_)
-        | Step::AcceptRisk(_) => Vec::new(),
+        | Step::AcceptRisk(_)
+        | Step::EnrolPerson(_)
+        | Step::RevokePerson(_)
+        | Step::ChangePersonKey(_)
+        | Step::ChangePolicy(_) => Vec::new(),
     }
 }

@@ -52,6 +52,11 @@ impl State {
             Step::ImportMasters(import) => self.masters_imported(event, import, documents)?,
             Step::TrustBureau(trust) => self.bureau_trusted(event, trust)?,
             Step::SealTransportKey(seal) => self.transport_key_sealed(event, seal, documents)?,
+            Step::EnrolPerson(_) | Step::RevokePerson(_) | Step::ChangePersonKey(_) | Step::ChangePolicy(_) => {
+                // An effect in the log alone makes neither key nor document.
+                require(event.keys.is_empty() && event.document.is_none(), Violation::ParametersDiffer)?;
+                self.roster_changed(entry, &step)?;
+            }
             Step::IssueBatch(issue) => {
                 require(event.keys.is_empty(), Violation::ParametersDiffer)?;
                 self.require_released(issue.batch, event.document)?;

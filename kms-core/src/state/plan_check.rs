@@ -10,8 +10,8 @@ use crate::document::{BatchRequest, BureauApplication, SealPurpose, SealedKeys, 
 use crate::event::LogEntry;
 use crate::id::{Actor, BureauId, PlanId, ProfileId};
 use crate::plan::{
-    CreateMasters, ImportMasters, IssueBatch, Level, MasterEntry, Plan, SealMasters, Step, TrustBureau, TrustNation,
-    TrustProvince,
+    CreateMasters, ImportMasters, IssueBatch, Level, MasterEntry, Plan, Role, SealMasters, Step, TrustBureau,
+    TrustNation, TrustProvince,
 };
 use crate::policy::Operation;
 use crate::suite::Suite;
@@ -69,6 +69,9 @@ impl State {
             (_, Operation::AuthoriseBatch) if plan.parent.is_none() => {
                 Err(super::actor_not_allowed(entry, "the bureau of the batch"))
             }
+            (Actor::Person(id), operation) if operation.is_about_people() && self.person(id)?.role == Role::System => {
+                Ok(())
+            }
             _ => self.officer(entry).map(|_| ()),
         }
     }
@@ -86,6 +89,10 @@ impl State {
             Step::SealTransportKey(_) => Ok(()),
             Step::IssueBatch(issue) => self.check_issue_batch(issue, entry.time_ms, documents),
             Step::AcceptRisk(risk) => self.check_accept_risk(risk, entry.time_ms),
+            Step::EnrolPerson(enrol) => self.check_enrol(enrol).map(drop),
+            Step::RevokePerson(revoke) => self.check_revoke(revoke),
+            Step::ChangePersonKey(change) => self.check_change_key(change).map(drop),
+            Step::ChangePolicy(change) => self.check_change_policy(change),
         }
     }
 

@@ -5,6 +5,7 @@ mod audit;
 mod ceremonies;
 mod model;
 mod pausing;
+mod roster;
 mod suites;
 mod tokens;
 mod world;

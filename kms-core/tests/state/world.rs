@@ -4,6 +4,7 @@
 mod tokens;
 
 mod export;
+mod roster;
 
 use std::collections::BTreeMap;
 
@@ -206,7 +207,7 @@ impl World {
             environment: self.environment,
             nonce: Nonce::from_bytes([self.counter; 16]),
             requester,
-            policy_epoch: 0,
+            policy_epoch: self.state.identity().map_or(0, |i| i.policy_epoch),
             approvals: self.state.identity().map_or(2, |i| i.rules.values().next().unwrap().approvals),
             opened_size: self.state.size(),
             opened_root: self.state.root(),

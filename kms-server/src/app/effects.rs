@@ -42,7 +42,11 @@ pub fn perform(instance: &Instance, state: &State, ceremony: &Ceremony, step: &S
         Step::CreateMasters(create) => create_masters(instance, state, ceremony, create).map(Some),
         Step::TrustProvince(trust) => trust_province(instance, trust),
         Step::SealMasters(seal) => seal_masters(instance, state, ceremony.id, seal).map(Some),
-        Step::TrustNation(_) => Ok(Some(Effect::default())),
+        Step::TrustNation(_)
+        | Step::EnrolPerson(_)
+        | Step::RevokePerson(_)
+        | Step::ChangePersonKey(_)
+        | Step::ChangePolicy(_) => Ok(Some(Effect::default())),
         Step::ImportMasters(import) => import_masters(instance, state, ceremony, import).map(Some),
         Step::TrustBureau(trust) => trust_bureau(instance, trust),
         Step::SealTransportKey(seal) => seal_transport_key(instance, state, ceremony.id, seal).map(Some),

@@ -15,7 +15,7 @@ use kms_core::event::{Event, Founded};
 use kms_core::id::{Actor, PersonId, PlanId};
 use kms_core::log::merkle;
 use kms_core::plan::{Approval, CreateInstanceKeys, FoundInstance, Person, Plan, QuorumRule, Role, Step};
-use kms_core::policy::Operation;
+use kms_core::policy::{CeremonyPolicy, Operation, Rule};
 use kms_core::sm2::PublicKey;
 use kms_core::violation::Violation;
 
@@ -108,20 +108,25 @@ fn require_unfounded(instance: &Instance) -> Result<(), Fault> {
     }
 }
 
-fn founding(instance: &Instance, people: Vec<Person>) -> FoundInstance {
-    let policy = instance.policies.ceremonies();
-    let rules = policy.rules().map(|(operation, rule)| QuorumRule {
+/// The rules of a policy file as a plan carries them, sorted by name.
+pub fn quorum_rules(policy: &CeremonyPolicy) -> Vec<QuorumRule> {
+    let rule = |(operation, rule): (Operation, Rule)| QuorumRule {
         operation: operation.name().to_owned(),
         approvals: rule.approvals,
         validity_ms: rule.validity_ms,
         max_log_span: rule.max_log_span,
-    });
+    };
+    policy.rules().map(rule).collect()
+}
+
+fn founding(instance: &Instance, people: Vec<Person>) -> FoundInstance {
+    let policy = instance.policies.ceremonies();
     FoundInstance {
         level: instance.config.level,
         region: instance.config.region.clone(),
         suite: instance.hsm.abilities().suite,
         policy: policy.digest(),
-        rules: rules.collect(),
+        rules: quorum_rules(policy),
         cards_max: policy.batch().cards_max,
         chunk_cards: policy.batch().chunk_cards,
         people,

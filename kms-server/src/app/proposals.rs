@@ -6,13 +6,13 @@
 use kms_api::body::{CeremonyView, CustodianDraft, Proposal, SealedSource};
 use kms_api::problem::Code;
 use kms_core::digest::Digest;
-use kms_core::document::{BureauApplication, SealedEntry, SealedKeys, TrustAnchor};
+use kms_core::document::{BureauApplication, Enrolment, SealedEntry, SealedKeys, TrustAnchor};
 use kms_core::encoding::{self, Document as _, Signed};
 use kms_core::event::{Event, Opened};
-use kms_core::id::{Actor, Nonce, ObjectId, PlanId, ProfileId, RegionCode};
+use kms_core::id::{Actor, Nonce, ObjectId, PersonId, PlanId, ProfileId, RegionCode};
 use kms_core::plan::{
-    AcceptRisk, CreateMasters, Custodian, ImportMasters, MasterEntry, Plan, SealMasters, SealTransportKey, Step,
-    TrustBureau, TrustNation, TrustProvince,
+    AcceptRisk, ChangePersonKey, ChangePolicy, CreateMasters, Custodian, EnrolPerson, ImportMasters, MasterEntry, Plan,
+    RevokePerson, Role, SealMasters, SealTransportKey, Step, TrustBureau, TrustNation, TrustProvince,
 };
 use kms_core::policy::Operation;
 use kms_core::ports::Custody;
@@ -31,6 +31,12 @@ const ID_BYTES: usize = 16;
 
 /// Opens a ceremony for what an officer proposes.
 pub fn propose(instance: &Instance, caller: &Caller, proposal: &Proposal) -> Result<CeremonyView, Fault> {
+    if caller.role() == Some(Role::System) && !operation(proposal).is_about_people() {
+        return Err(Fault::new(
+            Code::RoleForbidden,
+            "a system administrator may ask for changes of roster and policy only",
+        ));
+    }
     let (steps, document) = steps(instance, proposal)?;
     let serial = instance.token()?.serial;
     let nonce = Randoms::draw(instance, 1)?.nonce()?;
@@ -164,6 +170,20 @@ fn steps(instance: &Instance, proposal: &Proposal) -> Result<(Vec<Step>, Option<
         Proposal::RegisterBureau { application, valid_until_ms } => {
             Ok((register_bureau(instance, &application.0, *valid_until_ms)?, None))
         }
+        Proposal::EnrolPerson { enrolment } => {
+            let (person, enrolment) = (enrolled(&enrolment.0)?, octets(&enrolment.0)?);
+            Ok((vec![Step::EnrolPerson(EnrolPerson { person, enrolment })], None))
+        }
+        Proposal::RevokePerson { person, reason } => {
+            let step = RevokePerson { person: person.0.clone(), reason: (*reason).into() };
+            Ok((vec![Step::RevokePerson(step)], None))
+        }
+        Proposal::ChangePersonKey { enrolment, reason } => {
+            let (person, enrolment) = (enrolled(&enrolment.0)?, octets(&enrolment.0)?);
+            let step = ChangePersonKey { person, reason: (*reason).into(), enrolment };
+            Ok((vec![Step::ChangePersonKey(step)], None))
+        }
+        Proposal::ChangePolicy {} => Ok((vec![Step::ChangePolicy(change_policy(instance))], None)),
     }
 }
 
@@ -286,6 +306,24 @@ fn accept_risk(instance: &Instance, attacks: &[u8], reason: &str, valid_until_ms
     })
 }
 
+/// Whose enrolment it is.
+fn enrolled(enrolment: &[u8]) -> Result<PersonId, Fault> {
+    let signed = Signed::<Enrolment>::parse(enrolment).map_err(super::ceremonies::malformed)?;
+    Ok(signed.unverified_tbs().person.id.clone())
+}
+
+/// The rules of the policy file that the server read when it started.
+fn change_policy(instance: &Instance) -> ChangePolicy {
+    let policy = instance.policies.ceremonies();
+    let batch = policy.batch();
+    ChangePolicy {
+        policy: policy.digest(),
+        rules: super::genesis::quorum_rules(policy),
+        cards_max: batch.cards_max,
+        chunk_cards: batch.chunk_cards,
+    }
+}
+
 /// A profile that keeps its masters local is not overruled by a proposal.
 fn require_custody(profile: Custody, transferable: bool) -> Result<(), Fault> {
     if transferable && profile == Custody::Local {
@@ -304,5 +342,9 @@ pub const fn operation(proposal: &Proposal) -> Operation {
         Proposal::ImportMasters { .. } => Operation::ImportMasters,
         Proposal::RegisterBureau { .. } => Operation::RegisterBureau,
         Proposal::AcceptRisk { .. } => Operation::AcceptRisk,
+        Proposal::EnrolPerson { .. } => Operation::EnrolPerson,
+        Proposal::RevokePerson { .. } => Operation::RevokePerson,
+        Proposal::ChangePersonKey { .. } => Operation::ChangePersonKey,
+        Proposal::ChangePolicy {} => Operation::ChangePolicy,
     }
 }

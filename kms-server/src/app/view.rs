@@ -165,7 +165,11 @@ const fn product(step: &Step) -> &'static str {
         | Step::TrustProvince(_)
         | Step::TrustNation(_)
         | Step::TrustBureau(_)
-        | Step::AcceptRisk(_) => "document",
+        | Step::AcceptRisk(_)
+        | Step::EnrolPerson(_)
+        | Step::RevokePerson(_)
+        | Step::ChangePersonKey(_)
+        | Step::ChangePolicy(_) => "document",
     }
 }
 

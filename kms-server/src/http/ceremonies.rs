@@ -9,7 +9,7 @@ use rocket::{Route, State, get, post, routes};
 use serde::de::DeserializeOwned;
 
 use super::answer::Answer;
-use super::guard::{Authorised, Officer, Province, Reader, ReceiptBearer, SignedBody};
+use super::guard::{Authorised, Officer, Proposer, Province, Reader, ReceiptBearer, Roster, SignedBody};
 use super::run::{about, about_subject, run};
 use crate::app::{self, ceremonies, hand_over, plan_id, proposals, steps};
 use crate::fault::Fault;
@@ -29,7 +29,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 #[post("/v1/ceremonies", data = "<body>")]
-async fn propose(body: Body<Officer>, instance: &Server) -> Answer {
+async fn propose(body: Body<Proposer>, instance: &Server) -> Answer {
     let (officer, body) = body.into_parts();
     run(instance, officer.caller(), about("POST /v1/ceremonies"), move |instance, caller| {
         let proposal: Proposal = json(&body)?;
@@ -39,13 +39,13 @@ async fn propose(body: Body<Officer>, instance: &Server) -> Answer {
 }
 
 #[get("/v1/ceremonies")]
-async fn list(reader: Authorised<Reader>, instance: &Server) -> Answer {
+async fn list(reader: Authorised<Roster>, instance: &Server) -> Answer {
     let work = |instance: &Instance, _: &_| Answer::json(&ceremonies::list(instance)?);
     run(instance, reader.caller(), about("GET /v1/ceremonies"), work).await
 }
 
 #[get("/v1/ceremonies/<plan>")]
-async fn show(plan: &str, reader: Authorised<Reader>, instance: &Server) -> Answer {
+async fn show(plan: &str, reader: Authorised<Roster>, instance: &Server) -> Answer {
     let plan = plan.to_owned();
     run(instance, reader.caller(), about("GET /v1/ceremonies/{plan}"), move |instance, _| {
         Answer::json(&ceremonies::show(instance, plan_id(&plan)?)?)
@@ -54,7 +54,7 @@ async fn show(plan: &str, reader: Authorised<Reader>, instance: &Server) -> Answ
 }
 
 #[get("/v1/ceremonies/<plan>/plan")]
-async fn plan(plan: &str, reader: Authorised<Reader>, instance: &Server) -> Answer {
+async fn plan(plan: &str, reader: Authorised<Roster>, instance: &Server) -> Answer {
     let plan = plan.to_owned();
     run(instance, reader.caller(), about("GET /v1/ceremonies/{plan}/plan"), move |instance, _| {
         ceremonies::plan(instance, plan_id(&plan)?).map(Answer::Bytes)

@@ -57,6 +57,14 @@ access!(
     /// A security officer or an auditor.
     Reader, (), Caller::Person { role: Role::Security | Role::Audit, .. } => ()
 );
+access!(
+    /// Asks for a ceremony: a security officer, or a system administrator about roster and policy. Never approves by it.
+    Proposer, (), Caller::Person { role: Role::Security | Role::System, .. } => ()
+);
+access!(
+    /// Anybody on the roster: reads ceremonies.
+    Roster, (), Caller::Person { .. } => ()
+);
 /// Everyone whose key is known.
 pub(super) struct Known;
 

@@ -1,5 +1,6 @@
 //! One document of every type, with every alternative of steps and events, optional fields there and not.
 
+mod roster;
 mod token;
 
 use std::path::Path;
@@ -74,7 +75,7 @@ fn batch() -> BatchId {
 pub(crate) fn write_all(folder: &Path) -> usize {
     let key = SecretKey::generate(&mut SysRng).unwrap();
     let mut files = Vec::new();
-    for (number, step) in steps(&key).into_iter().enumerate() {
+    for (number, step) in steps(&key).into_iter().chain(roster::steps()).enumerate() {
         files.push((format!("plan.{number}"), encoding::encode(&plan(step, number.is_multiple_of(2))).unwrap()));
     }
     for (number, event) in events(&key).into_iter().enumerate() {
@@ -381,6 +382,7 @@ fn signed_documents(key: &SecretKey) -> Vec<(&'static str, Vec<u8>)> {
     };
     vec![
         ("trust_anchor", signed(anchor(key, key), key)),
+        ("enrolment", signed(roster::enrolment(key), key)),
         ("sealed_keys.masters", signed(sealed(SealPurpose::ProvincialMasters, Some(digest(5))), key)),
         ("sealed_keys.transport", signed(sealed(SealPurpose::TransportKey, None), key)),
         ("approval", signed(approval, key)),

@@ -26,4 +26,5 @@ mod memory;
 mod packages;
 mod production;
 mod requests;
+mod roster;
 mod submissions;

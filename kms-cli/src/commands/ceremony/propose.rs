@@ -1,12 +1,12 @@
 //! `kms ceremony propose`: what an officer asks for. The server writes the plan; it is shown here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
-use kms_api::body::{CeremonyView, CustodianDraft, Proposal, SealedSource};
+use clap::{Args, Subcommand, ValueEnum};
+use kms_api::body::{CeremonyView, CustodianDraft, Proposal, RevocationReasonName, SealedSource};
 use kms_api::text::{Base64, Text};
 use kms_core::digest::Digest;
-use kms_core::document::{BureauApplication, SealedKeys};
+use kms_core::document::{BureauApplication, Enrolment, SealedKeys};
 use kms_core::id::{PersonId, ProfileId, RegionCode};
 use kms_core::secret::Kcv;
 
@@ -106,6 +106,65 @@ pub(crate) enum Propose {
         #[command(flatten)]
         common: Common,
     },
+    /// Put a person on the roster
+    EnrolPerson {
+        /// What `kms officer enrolment` wrote, its key id compared with the person
+        #[arg(long, value_name = "FILE")]
+        enrolment: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Take a person off the roster, for ever
+    RevokePerson {
+        /// Who
+        #[arg(long)]
+        person: PersonId,
+        /// Why
+        #[arg(long, value_enum)]
+        reason: ReasonArg,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Give a person on the roster another key
+    ChangePersonKey {
+        /// What `kms officer enrolment` wrote with the new key, its key id compared with the person
+        #[arg(long, value_name = "FILE")]
+        enrolment: PathBuf,
+        /// Why the old key goes
+        #[arg(long, value_enum)]
+        reason: ReasonArg,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Put the rules of the server's policy file in force, under the rules of before
+    ChangePolicy {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// Why a person or a key counts no more.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ReasonArg {
+    /// Somebody else may have the key
+    KeyCompromised,
+    /// The key or its password is lost
+    KeyLost,
+    /// Left, or does something else now
+    Left,
+    /// Broke the rules
+    Misconduct,
+}
+
+impl From<ReasonArg> for RevocationReasonName {
+    fn from(reason: ReasonArg) -> Self {
+        match reason {
+            ReasonArg::KeyCompromised => Self::KeyCompromised,
+            ReasonArg::KeyLost => Self::KeyLost,
+            ReasonArg::Left => Self::Left,
+            ReasonArg::Misconduct => Self::Misconduct,
+        }
+    }
 }
 
 /// Options of every proposal.
@@ -190,6 +249,16 @@ impl Propose {
                 let (attacks, valid_until_ms) = (attack.clone(), in_days(*valid_days));
                 (Proposal::AcceptRisk { attacks, reason: reason.clone(), valid_until_ms }, common)
             }
+            Self::EnrolPerson { enrolment, common } => {
+                (Proposal::EnrolPerson { enrolment: read_enrolment(enrolment)? }, common)
+            }
+            Self::RevokePerson { person, reason, common } => {
+                (Proposal::RevokePerson { person: Text(person.clone()), reason: (*reason).into() }, common)
+            }
+            Self::ChangePersonKey { enrolment, reason, common } => {
+                (Proposal::ChangePersonKey { enrolment: read_enrolment(enrolment)?, reason: (*reason).into() }, common)
+            }
+            Self::ChangePolicy { common } => (Proposal::ChangePolicy {}, common),
         })
     }
 }
@@ -197,6 +266,10 @@ impl Propose {
 /// So many days from now.
 fn in_days(days: u64) -> u64 {
     now_ms().saturating_add(days.saturating_mul(DAY_MS))
+}
+
+fn read_enrolment(file: &Path) -> Outcome<Base64> {
+    Ok(Base64(files::read_signed::<Enrolment>(file)?.bytes().to_vec()))
 }
 
 /// A token calls a key local only if it made it itself (CKA_NEVER_EXTRACTABLE).
