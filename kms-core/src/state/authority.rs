@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{State, require};
+use super::{Phase, State, require};
 use crate::id::{Actor, PersonId, PlanId};
 use crate::plan::{Decision, Role};
 use crate::policy::Operation;
@@ -41,6 +41,11 @@ impl State {
         let phase = ceremony.phase;
         let deciding = phase.may_decide();
         require(deciding, Violation::CeremonyNotOpen { phase: phase.name() })?;
+        if let (Phase::Open, Some(parent)) = (phase, ceremony.plan.parent) {
+            // What it would resume went on, or ended, without it.
+            let parent = self.ceremony(parent)?.phase;
+            require(parent == Phase::Paused, Violation::CeremonyNotOpen { phase: parent.name() })?;
+        }
         ceremony.require_in_time(self.last_time_ms(), now_ms, self.size())?;
         let rejected = ceremony.decisions.values().any(|recorded| recorded.decision == Decision::Reject);
         require(!rejected, Violation::Rejected)?;

@@ -87,10 +87,13 @@ fn only_what_is_paused_is_resumed_and_only_once() {
     world.decide(&person("officer-a"), first, Decision::Approve).unwrap();
     world.decide(&person("officer-d"), first, Decision::Approve).unwrap();
     world.decide(&person("officer-a"), second, Decision::Approve).unwrap();
-    // The decision itself counts; what it would lead to is refused, for the parent is gone.
-    let refused = world.decide(&person("officer-d"), second, Decision::Approve);
-    assert_eq!(refused, Err(Violation::CeremonyNotOpen { phase: "aborted" }));
-    assert_eq!(world.intent(second), Err(Violation::CeremonyNotOpen { phase: "open" }));
+    // The decision is taken down and leads nowhere, for the parent is gone: a server finds nothing to authorise.
+    world.decide(&person("officer-d"), second, Decision::Approve).unwrap();
+    let gone = Violation::CeremonyNotOpen { phase: "aborted" };
+    assert_eq!(world.state.authority(second, world.now_ms).unwrap_err(), gone);
+    assert_eq!(world.authorise(second, &["officer-a", "officer-d"]), Err(gone.clone()));
+    assert_eq!(world.intent(second), Err(gone));
+    assert_eq!(phase(&world, second), Phase::Open);
 }
 
 #[test]
